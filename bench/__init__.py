@@ -1,0 +1,1 @@
+"""Suites, timing and reports of the benchmarks."""

@@ -1,0 +1,52 @@
+"""What every algorithm answers. An algorithm is a stateless object; its kernels stand in the template of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from clconv.codegen.plan import Plan
+from clconv.device import DeviceTraits
+from clconv.problem import Problem
+from clconv.tensor import Layout
+
+Q = TypeVar("Q", bound=Problem)
+
+
+class Params(Protocol):
+    """Parameters of an algorithm: a frozen dataclass of its own, printable as `tile_w=6, tile_k=2`."""
+
+
+class Algorithm(Generic[Q]):
+    """The questions that selection, tuning, tests and benchmarks ask. `takes` is the problem class it is written for."""
+
+    name: str
+    takes: type[Q]
+
+    def why_not(self, problem: Q, traits: DeviceTraits) -> str | None:
+        """None if applicable, else one sentence: "needs stride 1, got (2, 2)". Looks at the request, not at its layouts."""
+        raise NotImplementedError
+
+    def space(self, problem: Q, traits: DeviceTraits) -> Iterator[object]:
+        """Parameters worth timing, the defaults among them."""
+        yield self.defaults(problem, traits)
+
+    def defaults(self, problem: Q, traits: DeviceTraits) -> object:
+        """Parameters chosen without timing; constant time, always valid."""
+        raise NotImplementedError
+
+    def wants(self, problem: Q, traits: DeviceTraits, params: object) -> Mapping[str, Layout]:
+        """The least layout for each operand that is not plain. A caller may give larger halos and channel slices, never less."""
+        return {}
+
+    def plan(self, problem: Q, traits: DeviceTraits, params: object) -> Plan:
+        """What to launch for `problem` with the layouts it names; a pure function."""
+        raise NotImplementedError
+
+    def seconds(self, problem: Q, traits: DeviceTraits, params: object) -> float:
+        """A rough estimate that ranks algorithms of one problem; never shown as a measurement."""
+        return max(problem.multiply_adds / (self.rate(problem, traits) * traits.compute_units), problem.bytes_moved / 10e9) + 5e-6
+
+    def rate(self, problem: Q, traits: DeviceTraits) -> float:
+        """Multiply-adds per second and compute unit that the estimate assumes."""
+        return 1e9

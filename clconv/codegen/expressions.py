@@ -1,0 +1,24 @@
+"""Scalar functions as OpenCL C fragments, shared by fused epilogues and element-wise maps.
+
+Written as comparisons, never as max() or fmax(): those turn NaN into a number on some devices.
+"""
+
+from __future__ import annotations
+
+
+def activation_macro(activation: tuple[str, float] | None) -> dict[str, str]:
+    """The header constant ACTIVATE(v) of a fused activation, for `float` and for vectors alike (`vec` is the type of v)."""
+    if activation is None:
+        return {"ACTIVATE(v)": "(v)"}
+    name, slope = activation
+    below = {"relu": "(vec)(0.0f)", "leaky_relu": f"(v) * {float_literal(slope)}"}[name]
+    return {"ACTIVATE(v)": f"((v) < (vec)(0.0f) ? {below} : (v))"}
+
+
+def float_literal(value: float) -> str:
+    """`value` as a float constant of OpenCL C, infinities and NaN included."""
+    if value != value:
+        return "NAN"
+    if value in (float("inf"), float("-inf")):
+        return "INFINITY" if value > 0 else "(-INFINITY)"
+    return f"{value!r}f" if "." in repr(value) or "e" in repr(value) else f"{value!r}.0f"

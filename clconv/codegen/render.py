@@ -1,0 +1,135 @@
+"""Templates to OpenCL C. The only place that knows Mako, and where a template's constants become a header of `#define`s."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mako import exceptions
+from mako.lookup import TemplateLookup
+
+from clconv.codegen.plan import KernelSource
+from clconv.errors import TemplateError
+
+STORAGE = {
+    "float32": {
+        "real": "float",
+        "LOAD(p, i)": "((p)[i])",
+        "STORE(p, i, v)": "((p)[i] = (v))",
+    },
+    "float16": {
+        "real": "half",
+        "LOAD(p, i)": "vload_half((i), (p))",
+        "STORE(p, i, v)": "vstore_half((v), (i), (p))",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a rendered kernel: `kind` is "buffer", "local", or the C type of a scalar."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class RenderedKernel:
+    """Self-contained OpenCL C: everything it `#define`s it also `#undef`s, and `symbol` is unique to its text, so that many can be
+    concatenated into one program."""
+
+    symbol: str
+    text: str
+    arguments: tuple[Argument, ...]
+    source: KernelSource
+
+
+@lru_cache(maxsize=8)
+def _lookup(directory: str | None) -> TemplateLookup:
+    folders = [directory] if directory else []
+    folders.append(str(importlib.resources.files("clconv.kernels")))
+    return TemplateLookup(directories=folders, strict_undefined=True, filesystem_checks=directory is not None)
+
+
+def storage_macros(dtype: str, vector: int | None) -> dict[str, str]:
+    """`real`, scalar and (with `vector` lanes) vector loads and stores of the storage type; arithmetic is always float."""
+    macros = dict(STORAGE[dtype])
+    if vector:
+        macros["vec"] = f"float{vector}" if vector > 1 else "float"
+        if dtype == "float32":
+            macros["LOADV(p, i)"] = "(*(__global const vec *)((p) + (i)))"
+            macros["STOREV(p, i, v)"] = "(*(__global vec *)((p) + (i)) = (v))"
+        else:
+            macros["LOADV(p, i)"] = f"vload_half{vector}(0, (p) + (i))"
+            macros["STOREV(p, i, v)"] = f"vstore_half{vector}((v), 0, (p) + (i))"
+    return macros
+
+
+def header(source: KernelSource) -> dict[str, str]:
+    """The names the kernel's text may use, each with its replacement."""
+    constants = dict(source.constants)
+    defines = {key: str(value) for key, value in constants.items()}
+    vector = constants.get("BLOCK")
+    defines.update(storage_macros(source.dtype, int(vector) if isinstance(vector, int) else None))
+    group = (*source.group, 1, 1, 1)[:3]
+    defines["WORK_GROUP"] = f"__attribute__((reqd_work_group_size({group[0]}, {group[1]}, {group[2]})))"
+    return defines
+
+
+@lru_cache(maxsize=4096)
+def render(source: KernelSource, directory: str | None = None) -> RenderedKernel:
+    """The OpenCL C of `source`; templates in `directory` go before the library's own.
+
+    Raises TemplateError with the template's name and line when it does not render or its kernel is not found.
+    """
+    name = f"{source.template}.cl.mako"
+    arguments = {key: value for key, value in source.arguments}
+    try:
+        body = _lookup(directory).get_template(name).render(**arguments)
+    except Exception as error:  # Mako wraps whatever the template raised: report its place in the template
+        place = exceptions.RichTraceback()
+        where = f" at line {place.lineno}" if place.lineno else ""
+        raise TemplateError(f"template {name}{where}: {type(error).__name__}: {error}\nrender arguments: {arguments}") from error
+    body = re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
+    defines = header(source)
+    digest = hashlib.sha256((repr(sorted(defines.items())) + body).encode()).hexdigest()[:12]
+    symbol = f"{source.entry}_{digest}"
+    defines[source.entry] = symbol
+    head = "".join(f"#define {key} {value}\n" for key, value in defines.items())
+    tail = "".join(f"#undef {key.split('(')[0]}\n" for key in defines)
+    return RenderedKernel(symbol, f"// {source.template}\n{head}\n{body}\n{tail}", parse_arguments(body, source), source)
+
+
+def parse_arguments(body: str, source: KernelSource) -> tuple[Argument, ...]:
+    """Names and kinds of the kernel's arguments, read from its signature."""
+    match = re.search(rf"__kernel[^;{{]*?\bvoid\s+{re.escape(source.entry)}\s*\(", body)
+    if match is None:
+        raise TemplateError(f"template {source.template}.cl.mako: no `__kernel ... void {source.entry}(` in the rendered text")
+    depth, end = 1, match.end()
+    while depth:
+        depth += {"(": 1, ")": -1}.get(body[end], 0)
+        end += 1
+    text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", body[match.end() : end - 1], flags=re.S)
+    out = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name = part.replace("*", " ").split()[-1]
+        if "*" in part:
+            out.append(Argument(name, "local" if "__local" in part else "buffer"))
+        else:
+            out.append(Argument(name, part.replace("const", " ").split()[0]))
+    return tuple(out)
+
+
+def numbered(text: str) -> str:
+    """`text` with line numbers, as compilers count them."""
+    return "\n".join(f"{i:4d}  {line}" for i, line in enumerate(text.splitlines(), 1))
+
+
+def template_names(directory: Path | None = None) -> list[str]:
+    """Names of all templates that hold a kernel."""
+    folder = directory or Path(str(importlib.resources.files("clconv.kernels")))
+    return sorted(p.name.removesuffix(".cl.mako") for p in folder.glob("*.cl.mako"))

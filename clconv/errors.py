@@ -1,0 +1,35 @@
+"""The exceptions of clconv: every message says what was asked, which rule broke, both values, and what to do."""
+
+from __future__ import annotations
+
+
+class ClconvError(Exception):
+    """Base of every exception that clconv raises on purpose."""
+
+
+class GeometryError(ClconvError, ValueError):
+    """Sizes or attributes that do not fit together (a window larger than its input, channels that do not divide)."""
+
+
+class ArrayError(ClconvError, TypeError):
+    """An array that cannot be taken: wrong type, dtype, device or rank. The message ends with the fix."""
+
+
+class UnsupportedError(ClconvError, ValueError):
+    """A well-formed request that no algorithm takes, or that exceeds a limit stated in the documentation."""
+
+
+class DeviceError(ClconvError, RuntimeError):
+    """No OpenCL device, no device of the given name, or a device that ran out of memory."""
+
+
+class TemplateError(ClconvError):
+    """A kernel template that could not be rendered; carries the place in the template and how to reproduce it."""
+
+
+class BuildError(ClconvError):
+    """OpenCL C that the driver's compiler refused; carries the log, the numbered source and how to reproduce it."""
+
+
+class CheckpointError(ClconvError, ValueError):
+    """A weights or checkpoint file whose names or shapes do not match the network."""

@@ -1,0 +1,141 @@
+"""Devices, their traits, and the one queue per device that the library makes when the caller brings none."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+
+import pyopencl as cl
+
+from clconv.device import DeviceTraits, apply_quirks
+from clconv.errors import DeviceError
+
+ADVICE = "install the vendor's OpenCL driver, or `pip install 'clconv[pocl]'` for one that runs on the processor"
+SIMD_WIDTHS = (16, 8, 4)
+
+_lock = threading.Lock()
+# The contexts are held here for the life of the process: on some drivers a queue does not keep its context alive.
+_contexts: dict[cl.Device, cl.Context] = {}
+_queues: dict[cl.Device, cl.CommandQueue] = {}
+
+
+def list_devices() -> list[cl.Device]:
+    """All devices of all platforms: GPUs first, then accelerators, then CPUs; empty when no OpenCL driver is installed.
+
+    A platform that fails when asked for its devices is left out, so that one broken driver does not hide the others.
+
+    >>> [device.name for device in list_devices()]  # doctest: +SKIP
+    ['pthread-AMD EPYC']
+    """
+    try:
+        platforms = cl.get_platforms()
+    except cl.LogicError as error:
+        if error.code == cl.status_code.PLATFORM_NOT_FOUND_KHR:
+            return []
+        raise
+    devices: list[tuple[int, cl.Device]] = []
+    for platform in platforms:
+        try:
+            devices.extend((_rank(device), device) for device in platform.get_devices())
+        except cl.Error:
+            continue
+    return [device for _, device in sorted(devices, key=lambda pair: pair[0])]
+
+
+def _rank(device: cl.Device) -> int:
+    order = (cl.device_type.GPU, cl.device_type.ACCELERATOR, cl.device_type.CPU)
+    return next((i for i, kind in enumerate(order) if device.type & kind), len(order))
+
+
+def find_device(name: str | None = None) -> cl.Device:
+    """The first device whose own or whose platform's name contains `name`, upper and lower case alike; without a name, the first of all.
+
+    Raises DeviceError with the devices there are, or with what to install when there is none.
+
+    >>> find_device("epyc").name  # doctest: +SKIP
+    'pthread-AMD EPYC'
+    """
+    devices = list_devices()
+    if not devices:
+        raise DeviceError(f"no OpenCL device found{f' (asked for {name!r})' if name else ''}: {ADVICE}")
+    if name is None:
+        return devices[0]
+    for device in devices:
+        if name.lower() in device.name.lower() or name.lower() in device.platform.name.lower():
+            return device
+    there = "\n".join(f"  {device.name.strip()} ({device.platform.name.strip()})" for device in devices)
+    raise DeviceError(f"no OpenCL device or platform has {name!r} in its name; give a part of one of these:\n{there}")
+
+
+def context_for(device: cl.Device) -> cl.Context:
+    """The library's one context of `device`, made at the first call."""
+    with _lock:
+        return _context(device)
+
+
+def _context(device: cl.Device) -> cl.Context:
+    if device not in _contexts:
+        _contexts[device] = cl.Context([device])
+    return _contexts[device]
+
+
+def default_queue(name: str | None = None) -> cl.CommandQueue:
+    """The library's in-order queue of the device that `find_device(name)` finds: the same object at every call. Never prompts.
+
+    >>> default_queue() is default_queue()
+    True
+    """
+    device = find_device(name)
+    with _lock:
+        if device not in _queues:
+            _queues[device] = cl.CommandQueue(_context(device), device)
+        return _queues[device]
+
+
+@cache
+def traits_of(device: cl.Device) -> DeviceTraits:
+    """What algorithms may know of `device`, quirks applied. Asked of the driver once."""
+    is_cpu = bool(device.type & cl.device_type.CPU)
+    native = device.native_vector_width_float
+    simd = next((width for width in SIMD_WIDTHS if width <= native), SIMD_WIDTHS[-1]) if is_cpu else 1
+    platform = device.platform
+    return apply_quirks(
+        DeviceTraits(
+            name=device.name.strip(),
+            vendor=device.vendor.strip(),
+            platform=platform.name.strip(),
+            driver=f"{device.driver_version.strip()} / {platform.version.strip()}",
+            is_cpu=is_cpu,
+            compute_units=device.max_compute_units,
+            max_work_group_size=device.max_work_group_size,
+            simd_width=simd,
+            local_memory_bytes=device.local_mem_size,
+            global_memory_bytes=device.global_mem_size,
+            buffer_alignment=max(1, device.mem_base_addr_align // 8),
+            vector_registers=32 if simd == 16 else 16,
+        )
+    )
+
+
+def describe(device: cl.Device) -> dict[str, str]:
+    """What a person wants to know of `device`, in the order of printing.
+
+    >>> describe(find_device())["simd width"]  # doctest: +SKIP
+    '8'
+    """
+    traits = traits_of(device)
+    kinds = {cl.device_type.GPU: "GPU", cl.device_type.ACCELERATOR: "accelerator", cl.device_type.CPU: "CPU"}
+    extensions = device.extensions.split()
+    return {
+        "name": traits.name,
+        "platform": traits.platform,
+        "version": traits.driver,
+        "type": next((text for kind, text in kinds.items() if device.type & kind), "other"),
+        "compute units": str(traits.compute_units),
+        "clock": f"{device.max_clock_frequency} MHz",
+        "global memory": f"{traits.global_memory_bytes / 2**30:.1f} GiB",
+        "local memory": f"{traits.local_memory_bytes // 2**10} KiB",
+        "simd width": str(traits.simd_width),
+        "fp16": "yes" if "cl_khr_fp16" in extensions else "no",
+        "fp64": "yes" if "cl_khr_fp64" in extensions else "no",
+    }

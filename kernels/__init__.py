@@ -1,0 +1,1 @@
+"""The kernel templates, one file an algorithm."""

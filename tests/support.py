@@ -1,0 +1,138 @@
+"""Running one problem with one algorithm from NumPy arrays, with every output pre-filled with NaN and guarded on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyopencl as cl
+
+from clconv.codegen.plan import Plan
+from clconv.problem import Problem
+from clconv.runtime.context import default_queue, traits_of
+from clconv.runtime.launch import bind, rendered
+from clconv.runtime.programs import programs_for
+from clconv.tensor import Blocked, Packed, Plain, Strided, TensorSpec, round_up
+
+GUARD = 1024
+NUMPY = {"float32": np.float32, "float16": np.float16, "int32": np.int32}
+
+
+def poison(count: int, dtype: str) -> np.ndarray:
+    """Memory that no result may keep: NaN, or for integers a number that no test produces."""
+    return np.full(count, -1234567 if dtype == "int32" else np.nan, NUMPY[dtype])
+
+
+def store(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """`array` as the buffer that holds it in the layout of `spec`; independent of the kernels that do the same."""
+    layout, dtype = spec.layout, NUMPY[spec.dtype]
+    array = np.asarray(array).astype(dtype)
+    assert array.shape == spec.shape, (array.shape, spec.shape)
+    if isinstance(layout, Plain):
+        return np.ascontiguousarray(array).reshape(-1)
+    if isinstance(layout, Strided):
+        flat = poison(spec.storage_elements, spec.dtype)
+        item = flat.itemsize
+        np.lib.stride_tricks.as_strided(flat[layout.offset :], spec.shape, [s * item for s in layout.strides])[...] = array
+        return flat
+    if isinstance(layout, Blocked):
+        n, c, h, w = spec.planes
+        own = np.zeros((n, round_up(c, layout.block), h, w), dtype)
+        own[:, :c] = array.reshape(n, c, h, w)
+        own = np.pad(own, ((0, 0), (0, 0), *layout.halo))
+        blocks = own.reshape(n, -1, layout.block, *own.shape[2:]).transpose(0, 1, 3, 4, 2)
+        whole = poison(spec.storage_elements, spec.dtype).reshape(n, spec.blocks_in_buffer, *blocks.shape[2:])
+        whole[:, layout.first : layout.first + spec.channel_blocks] = blocks
+        return whole.reshape(-1)
+    raise AssertionError(f"store packed weights with pack_weights, not store: {layout}")
+
+
+def pack_weights(w: np.ndarray, layout: Packed) -> np.ndarray:
+    """Weights (K, C/groups, R, S) in the Packed layout, by NumPy."""
+    groups = layout.groups
+    if layout.turned:
+        k, c, *kernel = w.shape
+        w = w.reshape(groups, k // groups, c, *kernel).swapaxes(1, 2).reshape(groups * c, k // groups, *kernel)
+        w = w[(slice(None), slice(None), *(slice(None, None, -1),) * len(kernel))]
+    k, c, *kernel = w.shape
+    kernel = kernel if len(kernel) == 2 else [1, *kernel]
+    wide, own = layout.block * layout.tile, k // groups
+    padded = np.zeros((groups, round_up(own, wide), round_up(c, layout.block_in), *kernel), w.dtype)
+    padded[:, :own, :c] = w.reshape(groups, own, c, *kernel)
+    parts = padded.reshape(groups, -1, wide, padded.shape[2] // layout.block_in, layout.block_in, *kernel)
+    return np.ascontiguousarray(parts.transpose(0, 1, 3, 5, 6, 4, 2)).reshape(-1)
+
+
+def load(flat: np.ndarray, spec: TensorSpec, check_zeros: bool = True) -> np.ndarray:
+    """The logical array in a buffer; asserts that halo and tail channels of a blocked one are zero."""
+    layout = spec.layout
+    if not isinstance(layout, Blocked):
+        return flat[: spec.elements].reshape(spec.shape)
+    n, c, h, w = spec.planes
+    rows, columns = spec.padded_plane
+    whole = flat.reshape(n, spec.blocks_in_buffer, rows, columns, layout.block)[:, layout.first : layout.first + spec.channel_blocks]
+    planes = whole.transpose(0, 1, 4, 2, 3).reshape(n, -1, rows, columns)
+    (top, _), (left, _) = layout.halo
+    if check_zeros:
+        rest = planes.copy()
+        rest[:, :c, top : top + h, left : left + w] = 0
+        np.testing.assert_array_equal(rest, 0, err_msg="halo or tail channels are not zero")
+    return planes[:, :c, top : top + h, left : left + w].reshape(spec.shape)
+
+
+def run_plan(plan: Plan, problem: Problem, operands: dict[str, np.ndarray], queue: cl.CommandQueue | None = None,
+             stored: dict[str, np.ndarray] | None = None, scalars: dict[str, float] | None = None) -> dict[str, np.ndarray]:
+    """Run `plan` and return the outputs as logical arrays. `stored` gives operands that are already in their layout (packed weights)."""
+    queue = queue or default_queue()
+    context, flags = queue.context, cl.mem_flags.READ_WRITE
+    device_buffers: dict[str, cl.Buffer] = {}
+    views: dict[str, cl.Buffer] = {}
+    sizes: dict[str, int] = {}
+    for name in problem.tensors():
+        spec = problem.spec(name)
+        if name in problem.outputs:
+            content = poison(spec.storage_elements, spec.dtype)
+        else:
+            content = stored[name] if stored and name in stored else store(operands[name], spec)
+        band = poison(GUARD // content.itemsize, spec.dtype)
+        padding = poison((-content.nbytes % GUARD) // content.itemsize, spec.dtype)
+        whole = np.concatenate([band, content, padding, band])
+        device_buffers[name] = cl.Buffer(context, flags | cl.mem_flags.COPY_HOST_PTR, hostbuf=whole)
+        views[name] = device_buffers[name][GUARD : GUARD + max(content.nbytes, 4)]
+        sizes[name] = content.size
+    for name, nbytes in plan.scratch:
+        views[name] = cl.Buffer(context, flags | cl.mem_flags.COPY_HOST_PTR, hostbuf=poison(-(-nbytes // 4), "float32"))
+    programs = programs_for(context, queue.device)
+    programs.kernels(rendered(plan.calls))
+    for call in plan.calls:
+        launch = bind(call, programs, views, reproduce=str(problem))
+        for name, value in (scalars or {}).items():
+            launch.set_scalar(name, value)
+        launch.enqueue(queue)
+    queue.finish()
+    out = {}
+    for name in problem.outputs:
+        spec = problem.spec(name)
+        whole = np.empty(device_buffers[name].size // NUMPY[spec.dtype]().itemsize, NUMPY[spec.dtype])
+        cl.enqueue_copy(queue, whole, device_buffers[name])
+        first = GUARD // whole.itemsize
+        check_poison(np.concatenate([whole[:first], whole[first + sizes[name] :]]), spec.dtype, name)
+        out[name] = load(whole[first : first + sizes[name]], spec)
+    return out
+
+
+def check_poison(band: np.ndarray, dtype: str, name: str) -> None:
+    expected = poison(band.size, dtype)
+    np.testing.assert_array_equal(band, expected, err_msg=f"{name}: written outside of its memory")
+
+
+def traits():
+    return traits_of(default_queue().device)
+
+
+def integers(rng: np.random.Generator, shape: tuple[int, ...], most: int = 4) -> np.ndarray:
+    """Whole numbers in float32: sums of their products are exact, so results must match bit for bit."""
+    return rng.integers(-most, most + 1, shape).astype(np.float32)
+
+
+def sum_bound(terms: int, magnitude: np.ndarray) -> np.ndarray:
+    """2 sqrt(K) 2^-24 sum |x w|: the error allowed to a float32 sum of `terms` products with the given sum of magnitudes."""
+    return 2 * np.sqrt(terms) * 2.0**-24 * magnitude
