@@ -148,15 +148,16 @@ class ConvGeometry:
         return effective_kernel(self.kernel, self.dilation)
 
     def output_size(self, size: Size, operation: str = "conv") -> Size:
-        """floor((n - m' + pads) / s) + 1 per axis."""
+        """floor((n - m' + pads) / s) + 1 per axis; output_padding of a transpose is no part of what the windows cover."""
         out = []
-        for axis, (n, m, s, (a, b)) in enumerate(zip(size, self.effective_kernel, self.stride, self.padding, strict=True)):
-            if n + a + b < m:
+        extra = self.output_padding or (0,) * self.rank
+        for axis, (n, m, s, (a, b), e) in enumerate(zip(size, self.effective_kernel, self.stride, self.padding, extra, strict=True)):
+            if n + a + b - e < m:
                 raise GeometryError(
                     f"{operation}: axis {axis}: a kernel of {self.kernel[axis]} with dilation {self.dilation[axis]} reaches over {m}, "
-                    f"but the input of {n} with padding ({a}, {b}) has only {n + a + b}; enlarge the input or the padding"
+                    f"but the input of {n} with padding ({a}, {b}) has only {n + a + b - e}; enlarge the input or the padding"
                 )
-            out.append((n + a + b - m) // s + 1)
+            out.append((n + a + b - e - m) // s + 1)
         return tuple(out)
 
     def transposed_output_size(self, size: Size, operation: str = "conv_transpose") -> Size:

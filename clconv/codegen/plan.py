@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Constant: TypeAlias = "int | float | str"
 Names: TypeAlias = "tuple[tuple[str, Constant | tuple], ...]"
 
 
-def names(mapping: Mapping[str, object] | None = None, **more: object) -> tuple[tuple[str, object], ...]:
+def names(mapping: Mapping[str, object] | None = None, **more: object) -> tuple[tuple[str, Any], ...]:
     """A mapping as a sorted tuple of pairs, so that the value that holds it can be hashed and compared."""
     return tuple(sorted({**(mapping or {}), **more}.items()))
 

@@ -1,1 +1,1 @@
-""""""
+"""Which algorithm, with which parameters, and why."""

@@ -1,0 +1,110 @@
+"""What the kernels for channel-blocked tensors share: where the elements of an operand lie, as kernel arguments, and when to refuse.
+
+Halo and channel slice are run-time arguments, so one kernel serves every halo and every slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from clconv.codegen.plan import Scalar
+from clconv.device import DeviceTraits
+from clconv.errors import UnsupportedError
+from clconv.geometry import Pads, Size
+from clconv.problem import Problem
+from clconv.tensor import PLAIN, Blocked, Layout, Plain, Strided, TensorSpec, contiguous_strides
+
+LEAST_SIMD = 4
+# Set `n` elements from pointer `p` on to zero: halo rows, and the halo at both ends of a row.
+ZERO_RUN = {"ZERO_RUN(p, n)": "for (int z_ = 0; z_ < (n); ++z_) STORE((p), z_, 0.0f)"}
+ZERO_INTS = {"ZERO_INTS(p, n)": "for (int z_ = 0; z_ < (n); ++z_) (p)[z_] = 0"}
+
+
+def why_not_blocked(traits: DeviceTraits) -> str | None:
+    """The refusal of devices that have no channel-blocked layout, or None."""
+    if traits.is_cpu and traits.block >= LEAST_SIMD:
+        return None
+    return f"needs a CPU device with SIMD width of at least {LEAST_SIMD}, got {traits.block}"
+
+
+def why_not_rank(rank: int) -> str | None:
+    """The refusal of tensors that are not stored as planes, or None."""
+    return None if rank in (1, 2) else f"needs one or two spatial axes, got {rank}"
+
+
+def two_axes(value: Size) -> tuple[int, int]:
+    """Kernel, stride or dilation of one or two axes as two; a single axis is the second, with 1 for the first."""
+    return (1, value[0]) if len(value) == 1 else (value[0], value[1])
+
+
+def two_sizes(size: Size) -> tuple[int, int]:
+    """(H, W) of one or two spatial axes: a single one counts as H = 1."""
+    return two_axes(size)
+
+
+def two_pads(pads: Pads) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(begin, end) pairs of one or two axes as two; a single axis is the second, without padding on the first."""
+    return ((0, 0), pads[0]) if len(pads) == 1 else (pads[0], pads[1])
+
+
+def strides(spec: TensorSpec) -> dict[str, int]:
+    """Element offset of the first value and the distances between images, channel blocks, rows and columns.
+
+    Plain and strided tensors count as blocks of one channel.
+
+    >>> strides(TensorSpec((2, 20, 7, 7), layout=Blocked(8, ((1, 1), (1, 1)))))
+    {'offset': 80, 'image': 1944, 'plane': 648, 'row': 72, 'column': 8}
+    """
+    layout = spec.layout
+    if isinstance(layout, Blocked):
+        rows, columns = spec.padded_plane
+        (top, _), (left, _) = layout.halo
+        row, plane = columns * layout.block, rows * columns * layout.block
+        offset = layout.first * plane + top * row + left * layout.block
+        return {"offset": offset, "image": spec.blocks_in_buffer * plane, "plane": plane, "row": row, "column": layout.block}
+    assert isinstance(layout, (Plain, Strided)), f"weights layout {layout} is not one of activations"
+    steps = contiguous_strides(spec.shape) if isinstance(layout, Plain) else layout.strides
+    image, plane, *rest = steps
+    row, column = rest if len(rest) == 2 else (0, rest[0])
+    return {"offset": 0 if isinstance(layout, Plain) else layout.offset, "image": image, "plane": plane, "row": row, "column": column}
+
+
+def halo(spec: TensorSpec) -> dict[str, int]:
+    """Elements of halo: in all rows `above` and `below` a plane, and at the `left` and `right` of every row; zeros when not blocked."""
+    layout = spec.layout
+    if not isinstance(layout, Blocked):
+        return {"above": 0, "below": 0, "left": 0, "right": 0}
+    (top, bottom), (left, right) = layout.halo
+    row = strides(spec)["row"]
+    return {"above": top * row, "below": bottom * row, "left": left * layout.block, "right": right * layout.block}
+
+
+def prefixed(prefix: str, values: dict[str, int], without: tuple[str, ...] = ()) -> dict[str, int]:
+    """Kernel arguments `x_offset`, `x_image`, ... from `offset`, `image`, ..."""
+    return {f"{prefix}_{key}": value for key, value in values.items() if key not in without}
+
+
+def check_layouts(problem: Problem, wanted: Mapping[str, Layout]) -> None:
+    """Raises UnsupportedError unless every operand is addressable and stored as in `wanted` (halos may be larger, slices are fine)."""
+    for name in problem.tensors():
+        spec, least = problem.spec(name), wanted.get(name, PLAIN)
+        spec.check_addressable(str(problem))
+        if isinstance(least, Blocked) and isinstance(spec.layout, Blocked) and spec.layout.block == least.block:
+            pairs = zip(sum(spec.layout.halo, ()), sum(least.halo, ()), strict=True)
+            if all(given >= need for given, need in pairs):
+                continue
+        elif spec.layout == least:
+            continue
+        raise UnsupportedError(f"{problem}: {name} must be stored as {least} (or with a larger halo), got {spec.layout}; reorder it first")
+
+
+def bindings(*parts: Mapping[str, str | int | float | Scalar]) -> tuple[tuple[str, str | int | float | Scalar], ...]:
+    """The bindings of a KernelCall from mappings of kernel arguments."""
+    return tuple(sorted((name, value) for part in parts for name, value in part.items()))
+
+
+def rows_per_item(rows: int, elements_in_row: int, planes: int, compute_units: int, least: int = 4096) -> int:
+    """Rows for one work-item: at least `least` elements of work, if that leaves four items for every compute unit."""
+    wanted = max(1, -(-least // max(1, elements_in_row)))
+    spread = max(1, rows * planes // (4 * compute_units))
+    return min(rows, wanted, spread)

@@ -1,0 +1,93 @@
+"""Sums, products and means (torch's functions of these names)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clconv.errors import ArrayError, GeometryError
+from clconv.functional.check import axis_of, floating
+from clconv.functional.eager import operation
+from clconv.graph.node import Node
+from clconv.graph.ops import as_node, make
+from clconv.graph.ops.shape import reshape
+
+
+@operation
+def add(input: Any, other: Any, *, alpha: float = 1.0) -> Any:
+    """input + alpha * other, broadcast."""
+    other = as_node(other)
+    return make("add", input, other if alpha == 1.0 else other * alpha)
+
+
+@operation
+def sub(input: Any, other: Any) -> Any:
+    """input - other, broadcast."""
+    return make("sub", input, other)
+
+
+@operation
+def mul(input: Any, other: Any) -> Any:
+    """input * other, broadcast."""
+    return make("mul", input, other)
+
+
+@operation
+def div(input: Any, other: Any) -> Any:
+    """input / other, broadcast."""
+    return make("div", input, other)
+
+
+@operation
+def cast(input: Any, dtype: str) -> Any:
+    """The input as "float32" or "float16"."""
+    if dtype not in ("float32", "float16"):
+        raise ArrayError(f'cast: type {dtype!r} is not one of "float32", "float16"')
+    x = floating(input, "cast")
+    return x if x.dtype == dtype else make("cast", x, dtype=dtype)
+
+
+def _axes(x: Node, dim: int | Sequence[int] | None, what: str) -> tuple[int, ...]:
+    if dim is None:
+        return tuple(range(x.ndim))
+    return tuple(sorted({axis_of(a, x.ndim, what) for a in ((dim,) if isinstance(dim, int) else dim)}))
+
+
+def _reduced(kind: str, input: Any, dim: int | Sequence[int] | None, keepdim: bool) -> Node:
+    x = floating(input, kind)
+    axes = _axes(x, dim, kind)
+    out = make(kind, x, axes=axes) if axes else x
+    return out if keepdim else reshape(out, tuple(n for axis, n in enumerate(x.shape) if axis not in axes))
+
+
+@operation
+def sum(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """Sum over `dim` (all axes when None); the same bits at every run."""
+    return _reduced("sum", input, dim, keepdim)
+
+
+@operation
+def mean(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """Mean over `dim` (all axes when None)."""
+    return _reduced("mean", input, dim, keepdim)
+
+
+@operation
+def matmul(input: Any, other: Any) -> Any:
+    """Product of matrices (m, k) x (k, n), or of batches of them (..., m, k) x (..., k, n) with equal or absent leading axes."""
+    a, b = floating(input, "matmul"), floating(other, "matmul")
+    if a.ndim < 2 or b.ndim < 2:
+        raise GeometryError(f"matmul: both operands need two axes or more, got {a.shape} and {b.shape}; add one with x[None]")
+    if b.ndim == 2 and a.ndim > 2:
+        flat = make("matmul", reshape(a, (-1, a.shape[-1])), b)
+        return reshape(flat, (*a.shape[:-1], b.shape[-1]))
+    if a.shape[:-2] != b.shape[:-2]:
+        raise GeometryError(f"matmul: leading axes {a.shape[:-2]} and {b.shape[:-2]} differ; a {a.shape}, b {b.shape}")
+    lead = a.shape[:-2]
+    count = int(np.prod(lead)) if lead else 1
+    if not lead or count == 1:
+        return reshape(make("matmul", reshape(a, a.shape[-2:]), reshape(b, b.shape[-2:])), (*lead, a.shape[-2], b.shape[-1]))
+    product = make("matmul", reshape(a, (count, *a.shape[-2:])), reshape(b, (count, *b.shape[-2:])))
+    return reshape(product, (*lead, *product.shape[-2:]))

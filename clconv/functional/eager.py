@@ -1,0 +1,120 @@
+"""Running one operation on arrays: the same steps as a compiled graph, taken once per configuration and remembered."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pyopencl as cl
+import pyopencl.array as cla
+
+from clconv.errors import ArrayError
+from clconv.graph.compile import Options, Run
+from clconv.graph.node import Node, input_node
+from clconv.graph.trace import Graph
+from clconv.runtime.arrays import dtype_of, queue_of
+from clconv.tensor import TensorSpec
+
+F = TypeVar("F", bound=Callable[..., Any])
+MOST_REMEMBERED = 1024
+
+_remembered: OrderedDict[Any, Run] = OrderedDict()
+_lock = threading.Lock()
+
+
+def operation(function: F) -> F:
+    """Let a function on nodes take arrays as well, with `out=` to write into."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if out is None and not _has_array(args) and not (kwargs and _has_array(tuple(kwargs.values()))):
+            return function(*args, **kwargs)
+        return _run(function, args, kwargs, out)
+
+    signature = inspect.signature(function)
+    extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
+    wrapper.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])  # type: ignore[attr-defined]
+    return wrapper  # type: ignore[return-value]
+
+
+def _has_array(values: tuple[Any, ...]) -> bool:
+    for value in values:
+        if isinstance(value, cla.Array):
+            return True
+        if isinstance(value, list | tuple) and _has_array(tuple(value)):
+            return True
+    return False
+
+
+def _run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
+    found: list[cla.Array] = []
+    scalars = _seed(kwargs) if "seed" in kwargs else None
+    key_parts = [_part(value, found) for value in args]
+    key_parts += [(name, _part(value, found)) for name, value in kwargs.items()]
+    if not found:
+        raise ArrayError(f"{function.__name__}: out= needs arrays; graph nodes have no memory to write into")
+    first = found[0]
+    queue = queue_of(first, function.__name__)
+    for array in found[1:]:
+        if array.context != queue.context:
+            raise ArrayError(f"{function.__name__}: the arrays live in two OpenCL contexts; create them from one queue")
+    key = (function, tuple(key_parts), queue.int_ptr)
+    with _lock:
+        run = _remembered.get(key)
+        if run is not None:
+            _remembered.move_to_end(key)
+    if run is None:
+        run = _compile(function, args, kwargs, queue)
+        with _lock:
+            _remembered[key] = run
+            while len(_remembered) > MOST_REMEMBERED:
+                _remembered.popitem(last=False)
+    return run(*found, out=out, scalars=scalars)
+
+
+def _seed(kwargs: dict[str, Any]) -> dict[str, float]:
+    """The seed as run-time scalars: another seed is no other configuration."""
+    import secrets
+
+    seed = kwargs.pop("seed")
+    seed = secrets.randbits(64) if seed is None else int(seed)
+    return {"seed_low": seed & 0xFFFFFFFF, "seed_high": (seed >> 32) & 0xFFFFFFFF, "step": 0}
+
+
+def _part(value: Any, found: list[cla.Array]) -> Any:
+    """The part of the key that an argument gives; arrays are collected on the way."""
+    if isinstance(value, cla.Array):
+        found.append(value)
+        return (value.shape, value.dtype.char)
+    if isinstance(value, list | tuple):
+        return tuple(_part(entry, found) for entry in value)
+    if isinstance(value, Node) or hasattr(value, "node"):
+        raise ArrayError("arrays and graph nodes cannot be mixed in one call; bring the array in as an input of the graph")
+    return value
+
+
+def _compile(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], queue: cl.CommandQueue) -> Run:
+    inputs: list[Node] = []
+
+    def placeholder(value: Any) -> Any:
+        if isinstance(value, cla.Array):
+            node = input_node(f"argument {len(inputs) + 1}", TensorSpec(tuple(value.shape), dtype_of(value, function.__name__)))
+            inputs.append(node)
+            return node
+        if isinstance(value, list | tuple) and _has_array(tuple(value)):
+            return type(value)(placeholder(entry) for entry in value)
+        return value
+
+    outputs = function(*(placeholder(a) for a in args), **{k: placeholder(v) for k, v in kwargs.items()})
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return Run(Graph(tuple(inputs), outputs), queue, Options())
+
+
+def forget() -> None:
+    """Drop everything remembered; for tests and for freeing memory."""
+    with _lock:
+        _remembered.clear()

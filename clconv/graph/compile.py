@@ -1,0 +1,354 @@
+"""A graph made ready to run: passes, schedule, plans, memory, and the object that callers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clconv.device import DeviceTraits
+from clconv.errors import ArrayError, UnsupportedError
+from clconv.graph.explain import Profile, explain, profile_of
+from clconv.graph.memory import Lifetime, MemoryPlan, plan_memory
+from clconv.graph.network import Network, Parameter, Shapes
+from clconv.graph.node import Node
+from clconv.graph.passes import optimise
+from clconv.graph.schedule import Scheduler, Step, overwrites
+from clconv.graph.trace import Graph
+from clconv.graph.values import Value
+from clconv.problem import ReorderProblem
+from clconv.runtime import arrays
+from clconv.runtime.context import default_queue, traits_of
+from clconv.runtime.executor import Executor, Place, PlacedStep
+from clconv.runtime.resident import Resident
+from clconv.tensor import PLAIN, Layout, Strided
+from clconv.tuning.select import choose
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off."""
+
+    algorithms: tuple[tuple[str, str], ...] = ()
+    directory: str | None = None
+    passes: bool = True
+
+
+class Assembly:
+    """The schedule of one graph for given layouts of its inputs and outputs, with every value placed in memory."""
+
+    def __init__(self, graph: Graph, traits: DeviceTraits, options: Options, inputs: Sequence[Layout], outputs: Sequence[Layout]) -> None:
+        graph = _with_input_layouts(graph, inputs)
+        graph = optimise(graph) if options.passes else graph
+        scheduler = Scheduler(traits, dict(options.algorithms), frozenset(id(p) for p, _ in graph.updates))
+        self.traits, self.graph = traits, graph
+        self.outputs, updates = scheduler.run(graph)
+        self.steps, self.notes = scheduler.steps, scheduler.notes
+        self._input_names = [node["name"] for node in graph.inputs]
+        self.constants: list[Any] = []
+        self.parameters: list[Parameter] = []
+        self.updated: list[Parameter] = []
+        self._redirect: dict[int, Parameter] = {}
+        self._output_views(outputs)
+        self._updates(updates)
+        self.plans = {id(step): step.plan(traits) for step in self.steps if not _empty(step)}
+        self.memory, self.prepared_memory = self._lifetimes(False), self._lifetimes(True)
+
+    def _output_views(self, layouts: Sequence[Layout]) -> None:
+        """Outputs that the caller wants in a view get a last reorder into it."""
+        for index, layout in enumerate(layouts):
+            if isinstance(layout, Strided):
+                value = self.outputs[index]
+                target = Value(value.spec.with_layout(layout), output=index)
+                problem = ReorderProblem(value.spec.shape, value.spec.dtype, value.spec.dtype).with_layouts(y=layout)
+                self.steps.append(Step("out", problem, choose(problem, self.traits), {"x": value, "y": target}))
+                value.root.output = None
+                self.outputs[index] = target
+
+    def _updates(self, updates: Sequence[tuple[object, Value]]) -> None:
+        """New values of parameters go straight into their memory where every reader of the old value has run, else by a copy at the end."""
+        for parameter, value in updates:
+            assert isinstance(parameter, Parameter)
+            self.updated.append(parameter)
+            root = value.root
+            writer = next((i for i, step in enumerate(self.steps) if any(v.root is root for v in step.outputs)), None)
+            readers = [i for i, step in enumerate(self.steps) if any(_is_parameter(v, parameter) for v in step.inputs)]
+            direct = (
+                writer is not None and overwrites(self.steps[writer]) and root.output is None and id(root) not in self._redirect
+                and all(i <= writer for i in readers) and root.spec.elements == value.spec.elements and root.is_plain()
+                and all(v.spec.elements == root.spec.elements for v in self.steps[writer].inputs if _is_parameter(v, parameter))
+            )  # fmt: skip
+            if direct:
+                self._redirect[id(root)] = parameter
+                continue
+            target = Value(value.spec.with_layout(PLAIN), "parameter", parameter)
+            problem = ReorderProblem(value.spec.shape)
+            self.steps.append(Step("update", problem, choose(problem, self.traits), {"x": value, "y": target}))
+
+    def _lifetimes(self, prepared: bool) -> MemoryPlan:
+        lives: dict[int, list[int]] = {}
+        sizes: dict[int, int] = {}
+        end = len(self.steps)
+        for index, step in enumerate(self.steps):
+            for value in step.operands.values():
+                root = value.root
+                if root.origin in ("step", "cat") and root.output is None and id(root) not in self._redirect and root.prepared == prepared:
+                    sizes[id(root)] = root.nbytes
+                    lives.setdefault(id(root), []).append(index)
+        found = [Lifetime(key, sizes[key], 0 if prepared else min(uses), end if prepared else max(uses)) for key, uses in lives.items()]
+        for index, step in enumerate(self.steps):
+            if id(step) in self.plans and step.prepared == prepared:
+                for name, nbytes in self.plans[id(step)].scratch:
+                    found.append(Lifetime((id(step), name), nbytes, index, index))
+        return plan_memory(found, max(256, self.traits.buffer_alignment))
+
+    def place(self, value: Value) -> Place:
+        root = value.root
+        if id(root) in self._redirect:
+            return Place("resident", self._number(self._redirect[id(root)]), nbytes=root.nbytes)
+        if root.output is not None:
+            return Place("output", root.output, nbytes=root.nbytes)
+        if root.origin == "input":
+            return Place("input", self._input_names.index(root.content), nbytes=root.nbytes)
+        if root.origin == "parameter":
+            return Place("resident", self._number(root.content), nbytes=root.nbytes)
+        if root.origin == "constant":
+            if not any(root.content is c for c in self.constants):
+                self.constants.append(root.content)
+            return Place("constant", next(i for i, c in enumerate(self.constants) if c is root.content), nbytes=root.nbytes)
+        plan, region = (self.prepared_memory, "prepared") if root.prepared else (self.memory, "arena")
+        return Place(region, 0, plan.offsets[id(root)], root.nbytes)
+
+    def _number(self, parameter: Parameter) -> int:
+        if not any(parameter is p for p in self.parameters):
+            self.parameters.append(parameter)
+        return next(i for i, p in enumerate(self.parameters) if p is parameter)
+
+    def placed(self) -> list[PlacedStep]:
+        out = []
+        for step in self.steps:
+            plan = self.plans.get(id(step))
+            operands = {name: self.place(value) for name, value in step.operands.items()}
+            if plan is None:
+                outputs = tuple(n for n in step.problem.outputs if n in operands and step.operands[n].spec.elements)
+                if not outputs:
+                    continue
+            else:
+                outputs = ()
+                memory = self.prepared_memory if step.prepared else self.memory
+                for name, nbytes in plan.scratch:
+                    operands[name] = Place("prepared" if step.prepared else "arena", 0, memory.offsets[(id(step), name)], nbytes)
+                for name in step.problem.outputs:
+                    assert name in operands, f"{step.label}: output {name} has no place"
+            out.append(PlacedStep(step.label, str(step.problem), plan, operands, outputs, step.prepared))
+        return out
+
+
+def _empty(step: Step) -> bool:
+    return any(v.spec.elements == 0 for v in step.operands.values())
+
+
+def _is_parameter(value: Value, parameter: Parameter) -> bool:
+    return value.root.origin == "parameter" and value.root.content is parameter
+
+
+def _with_input_layouts(graph: Graph, layouts: Sequence[Layout]) -> Graph:
+    """The graph with its inputs stored as given."""
+    from clconv.graph.passes import Context
+
+    if all(layout == PLAIN for layout in layouts):
+        return graph
+    done: dict[int, Node] = {}
+    for node, layout in zip(graph.inputs, layouts, strict=True):
+        done[id(node)] = Node("input", (), node.attributes, (node.spec.with_layout(layout),), node.label)
+    for node in Context((*graph.outputs, *(n for _, n in graph.updates))).order:
+        if id(node) not in done:
+            inputs = [done[id(source)] for source in node.inputs]
+            done[id(node)] = Node(node.op, inputs, node.attributes, node.results, node.label) if node.inputs else node
+    return Graph(
+        tuple(done[id(n)] for n in graph.inputs), tuple(done[id(n)] for n in graph.outputs), tuple((p, done[id(n)]) for p, n in graph.updates)
+    )
+
+
+class Run:
+    """A compiled graph: call it with arrays. Calls from several threads are serialised.
+
+    Inputs may be NumPy arrays or pyopencl arrays, views too; results are pyopencl arrays that belong to the caller.
+    """
+
+    def __init__(self, graph: Graph, queue: Any, options: Options = Options(), network: Network | None = None) -> None:  # noqa: B008
+        self.graph, self.queue, self.options, self.network = graph, queue, options, network
+        self.traits = traits_of(queue.device)
+        self.input_names = tuple(node["name"] for node in graph.inputs)
+        self.seed = 0
+        self.calls = 0
+        self._plain = ((PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
+        self._variants: dict[tuple[tuple[Layout, ...], tuple[Layout, ...]], tuple[Assembly, Executor]] = {}
+        self._seen: dict[int, list[int]] = {}
+        self._variant(*self._plain)
+
+    def _variant(self, inputs: tuple[Layout, ...], outputs: tuple[Layout, ...]) -> tuple[Assembly, Executor]:
+        """The executor for inputs and outputs stored this way; views get one of their own when they first appear."""
+        found = self._variants.get((inputs, outputs))
+        if found is None:
+            assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs)
+            steps = assembly.placed()
+            residents = [self._resident(parameter) for parameter in assembly.parameters]
+            executor = Executor(
+                self.queue, steps, assembly.memory.total, assembly.prepared_memory.total, assembly.constants, residents, self.options.directory
+            )
+            found = self._variants[(inputs, outputs)] = (assembly, executor)
+        return found
+
+    def _resident(self, parameter: Parameter) -> Resident:
+        key = self.queue.context.int_ptr
+        resident = parameter.residents.get(key)
+        if resident is None:
+            resident = parameter.residents[key] = Resident(self.queue, parameter.shape)
+        assert isinstance(resident, Resident)
+        return resident
+
+    def __call__(self, *inputs: Any, out: Any = None, scalars: Mapping[str, float] | None = None, **named: Any) -> Any:
+        """One run. Inputs in order or by name; `out`: an array (or tuple of them) to write into; a tuple comes back for several outputs."""
+        given = self._in_order(inputs, named)
+        queue = self.queue
+        targets = (out if isinstance(out, tuple) else (out,)) if out is not None else (None,) * len(self.graph.outputs)
+        taken = [self._take(value, node) for value, node in zip(given, self.graph.inputs, strict=True)]
+        results = []
+        for target, node in zip(targets, self.graph.outputs, strict=True):
+            if target is None:
+                target = arrays.empty(queue, node.shape, node.dtype)
+            else:
+                arrays.check_device_array(target, node.spec, queue, "out")
+            results.append(target)
+        alignment = self.traits.buffer_alignment
+        layouts = (tuple(arrays.layout_of(a, alignment) for a in taken), tuple(arrays.layout_of(a, alignment) for a in results))
+        assembly, executor = self._variant(*layouts)
+        external = {("input", i): arrays.memory_of(a, layout) for i, (a, layout) in enumerate(zip(taken, layouts[0], strict=True))}
+        external.update({("output", i): arrays.memory_of(a, layout) for i, (a, layout) in enumerate(zip(results, layouts[1], strict=True))})
+        wait = [event for array in (*taken, *results) for event in array.events]
+        with executor.lock:
+            self._bring(assembly, executor)
+            executor.set_scalars({**self._scalars(), **(scalars or {})})
+            event = executor.run(external, wait or None)
+            self._advance(assembly)
+            self.calls += 1
+        for array in results:
+            if event is not None:
+                array.add_event(event)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _in_order(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+        values = dict(zip(self.input_names, inputs, strict=False)) | named
+        if len(inputs) > len(self.input_names) or set(values) != set(self.input_names) or len(values) != len(inputs) + len(named):
+            raise ArrayError(
+                f"run: takes the inputs {', '.join(self.input_names)}; got {len(inputs)} in order and {', '.join(named) or 'none'} by name"
+            )
+        return [values[name] for name in self.input_names]
+
+    def _take(self, value: Any, node: Node) -> Any:
+        what = f"input {node['name']}"
+        if arrays.is_array(value):
+            arrays.check_device_array(value, node.spec, self.queue, what)
+            return value
+        return arrays.to_device(value, node.spec.with_layout(PLAIN), self.queue, what)
+
+    def _scalars(self) -> dict[str, float]:
+        return {"step": self.calls & 0xFFFFFFFF, "seed_low": self.seed & 0xFFFFFFFF, "seed_high": (self.seed >> 32) & 0xFFFFFFFF}
+
+    def _bring(self, assembly: Assembly, executor: Executor) -> None:
+        """Upload parameters that changed on the host, and redo what was prepared from them."""
+        versions = [parameter.version for parameter in assembly.parameters]
+        if versions == self._seen.get(id(executor)):
+            return
+        for parameter, resident in zip(assembly.parameters, executor.residents, strict=True):
+            parameter.bring(resident)
+        executor.prepare()
+        self._seen[id(executor)] = versions
+
+    def _advance(self, assembly: Assembly) -> None:
+        if not assembly.updated:
+            return
+        for parameter in assembly.updated:
+            parameter.advance(self._resident(parameter))
+        executor = self._variants[next(k for k, v in self._variants.items() if v[0] is assembly)][1]
+        self._seen[id(executor)] = [parameter.version for parameter in assembly.parameters]
+
+    @property
+    def launch_count(self) -> int:
+        """Kernel launches of one run."""
+        return self._variants[self._plain][1].launch_count
+
+    @property
+    def steps(self) -> list[Step]:
+        return self._variants[self._plain][0].steps
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes on the device: "activations" (arena), "prepared" (packed weights and the like), "parameters"."""
+        assembly, executor = self._variants[self._plain]
+        return {
+            "activations": executor.arena_bytes,
+            "prepared": executor.prepared_bytes,
+            "parameters": sum(resident.buffer.size for resident in executor.residents),
+        }
+
+    def explain(self) -> str:
+        """Which algorithm each operation got, why, and where tensors are reordered; estimates are marked as such."""
+        assembly, _ = self._variants[self._plain]
+        return explain(assembly.steps, assembly.notes, self.traits.label, self.memory)
+
+    def profile(self, *inputs: Any, repeats: int = 10) -> Profile:
+        """Median device time of every launch; print it. Runs `repeats` + 1 times; parameters that a run updates are updated."""
+        taken = [self._take(value, node) for value, node in zip(inputs, self.graph.inputs, strict=True)]
+        self(*taken)
+        assembly, executor = self._variant(*self._plain)
+        results = [arrays.empty(self.queue, node.shape, node.dtype) for node in self.graph.outputs]
+        external = {("input", i): arrays.memory_of(a, PLAIN) for i, a in enumerate(taken)}
+        external.update({("output", i): arrays.memory_of(a, PLAIN) for i, a in enumerate(results)})
+        with executor.lock:
+            timings = executor.profile(external, repeats)
+            self._advance(assembly)
+        return profile_of(timings, assembly.steps, self.traits.label)
+
+    def source(self, name: str) -> str:
+        """The OpenCL C that runs for the layer `name` ("layer1.0.conv1"); UnsupportedError lists the names there are."""
+        _, executor = self._variants[self._plain]
+        text = executor.sources(name)
+        if not text:
+            labels = list(dict.fromkeys(step.label for step in executor.steps))
+            raise UnsupportedError(f"source: no layer is named {name!r}; names are {', '.join(labels[:20])}{' ...' if len(labels) > 20 else ''}")
+        return text
+
+    def poison(self) -> None:
+        """For tests: fill all temporary memory with NaN."""
+        for _, executor in self._variants.values():
+            executor.poison()
+
+
+def compile_graph(graph: Graph, queue: Any = None, *, algorithms: Mapping[str, str] | None = None, kernels: str | None = None,
+                  passes: bool = True) -> Run:  # fmt: skip
+    """As `compile`, for a graph."""
+    return Run(graph, queue or default_queue(), Options(tuple((algorithms or {}).items()), kernels, passes))
+
+
+def compile(
+    net: Network,
+    input_shape: Shapes,
+    queue: Any = None,
+    training: bool = False,
+    *,
+    algorithms: Mapping[str, str] | None = None,
+    kernels: str | None = None,
+) -> Run:
+    """`net` made ready for inputs of `input_shape` (N, C, spatial...; a dict by name for several inputs) on `queue`'s device.
+
+    `training` runs batch normalisation and dropout in training mode and updates running statistics. `algorithms` forces some by layer
+    name pattern ({"layer1.*": "conv_direct"}); `kernels` names a directory with edited templates. Several outputs come as a tuple.
+
+    >>> run = compile(models.lenet5(), (1, 1, 28, 28))   # doctest: +SKIP
+    >>> run(np.zeros((1, 1, 28, 28), np.float32)).shape  # doctest: +SKIP
+    (1, 10)
+    """
+    options = Options(tuple((algorithms or {}).items()), kernels)
+    return Run(net.trace(input_shape, training), queue or default_queue(), options, net)

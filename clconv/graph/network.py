@@ -1,0 +1,191 @@
+"""Networks: named parameters and the graph that uses them. What nn traces, files load, compile and Trainer take."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+
+from clconv.errors import ArrayError, CheckpointError, GeometryError
+from clconv.graph import trace as tracing
+from clconv.graph.node import Node, input_node
+from clconv.graph.trace import Graph
+from clconv.tensor import TensorSpec
+
+Shapes = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+
+
+class Residence(Protocol):
+    """Where a value lives on a device (runtime.resident.Resident)."""
+
+    version: int
+
+    def write(self, value: np.ndarray, version: int) -> None: ...
+
+    def read(self) -> np.ndarray: ...
+
+
+class Parameter:
+    """A named tensor whose value outlives runs: weights, and running statistics (`trainable=False`).
+
+    The value may be newer on a device than here; reading `value` fetches it. `version` counts the changes, so that compiled runs
+    know what to upload and to repack.
+
+    >>> Parameter(np.zeros((2, 3), np.float32)).shape
+    (2, 3)
+    """
+
+    def __init__(self, value: np.ndarray, trainable: bool = True) -> None:
+        self._value = np.array(value, np.float32)
+        self.trainable = trainable
+        self.name = ""
+        self.version = 0
+        self._latest: Residence | None = None
+        self.residents: dict[int, Residence] = {}
+        self.node = Node("parameter", (), {"parameter": self}, (TensorSpec(self._value.shape),))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._value.shape
+
+    @property
+    def value(self) -> np.ndarray:
+        """The current value as a float32 array of its own; assigning one of the same shape replaces it."""
+        if self._latest is not None:
+            self._value = self._latest.read()
+            self._latest = None
+        return self._value.copy()
+
+    @value.setter
+    def value(self, array: np.ndarray) -> None:
+        array = np.asarray(array)
+        if array.shape != self.shape:
+            raise ArrayError(f"parameter {self.name or '(unnamed)'}: a value of shape {array.shape} does not fit its shape {self.shape}")
+        self._latest = None
+        self._value = np.array(array, np.float32)
+        self.version += 1
+
+    def bring(self, resident: Residence) -> None:
+        """Make `resident` hold the current value."""
+        if resident.version != self.version:
+            resident.write(self.value, self.version)
+
+    def advance(self, resident: Residence) -> None:
+        """The device changed the value in `resident`: it is the newest now."""
+        self.version += 1
+        resident.version = self.version
+        self._latest = resident
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name or '?'}, {self.shape}{'' if self.trainable else ', not trained'})"
+
+
+class Network:
+    """Base of everything that can be compiled and trained. Subclasses give `named_parameters` and `forward`."""
+
+    training = False
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """All parameters, running statistics too, by name in order of definition."""
+        raise NotImplementedError
+
+    def forward(self, *inputs: Node) -> Node | tuple[Node, ...]:
+        """The computation, on graph nodes."""
+        raise NotImplementedError
+
+    def input_names(self) -> tuple[str, ...]:
+        names = tuple(inspect.signature(self.forward).parameters)
+        return names or ("input",)
+
+    def input_shapes(self, shapes: Shapes) -> dict[str, tuple[int, ...]]:
+        """`shapes` by input name: a tuple is the shape of the one input, a mapping names several."""
+        if isinstance(shapes, Mapping):
+            return {name: tuple(shape) for name, shape in shapes.items()}
+        if not all(isinstance(n, int | np.integer) and n >= 0 for n in shapes):
+            raise GeometryError(f"input shape {shapes!r} must be a tuple of sizes such as (1, 3, 224, 224), or a dict of them by input name")
+        return {self.input_names()[0]: tuple(int(n) for n in shapes)}
+
+    def trace(self, shapes: Shapes, training: bool = False) -> Graph:
+        """The graph of `forward` for these input shapes, with the updates of running statistics when training."""
+        inputs = [input_node(name, TensorSpec(shape)) for name, shape in self.input_shapes(shapes).items()]
+        with mode(self, training), tracing.recording() as record:
+            self.name_parameters()
+            outputs = self(*inputs) if callable(self) else self.forward(*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return Graph(tuple(inputs), outputs, tuple(record.updates))
+
+    def name_parameters(self) -> None:
+        for name, parameter in self.named_parameters().items():
+            parameter.name = name
+
+    def train(self) -> Network:
+        self.training = True
+        return self
+
+    def eval(self) -> Network:
+        self.training = False
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Every parameter's current value by name."""
+        return {name: parameter.value for name, parameter in self.named_parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> None:
+        """Set the parameters; nothing is changed unless everything fits. torchvision's `num_batches_tracked` counters are ignored."""
+        own = self.named_parameters()
+        given = {name: np.asarray(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+        missing, unexpected = [n for n in own if n not in given], [n for n in given if n not in own]
+        wrong = [f"{n}: {given[n].shape} given, {own[n].shape} needed" for n in own if n in given and given[n].shape != own[n].shape]
+        problems = [f"wrong shapes: {'; '.join(wrong[:5])}"] if wrong else []
+        if strict:
+            problems += [f"missing: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"] if missing else []
+            problems += [f"not in the network: {', '.join(unexpected[:5])}{' ...' if len(unexpected) > 5 else ''}"] if unexpected else []
+        if problems:
+            raise CheckpointError(f"load_state_dict: {'. '.join(problems)}. Nothing was loaded; strict=False takes what fits by name")
+        for name, parameter in own.items():
+            if name in given:
+                parameter.value = given[name]
+
+    def freeze(self, *patterns: str) -> None:
+        """Exclude parameters whose names match any of the shell patterns ("layer1.*"; none given: all) from training."""
+        self._set_trainable(patterns, False)
+
+    def unfreeze(self, *patterns: str) -> None:
+        self._set_trainable(patterns, True)
+
+    def _set_trainable(self, patterns: tuple[str, ...], trainable: bool) -> None:
+        names = [n for n in self.named_parameters() if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
+        if not names:
+            raise CheckpointError(f"freeze: no parameter matches {', '.join(patterns)}; names look like {', '.join(list(self.named_parameters())[:3])}")
+        for name in names:
+            parameter = self.named_parameters()[name]
+            if not name.rpartition(".")[2].startswith("running_"):
+                parameter.trainable = trainable
+
+    def trainable_parameters(self) -> dict[str, Parameter]:
+        return {name: p for name, p in self.named_parameters().items() if p.trainable}
+
+    def parameter_count(self, trainable_only: bool = False) -> int:
+        chosen = self.trainable_parameters() if trainable_only else self.named_parameters()
+        return sum(int(np.prod(p.shape)) for p in chosen.values())
+
+    def summary(self, shapes: Shapes) -> Summary:  # noqa: F821
+        """Output shape, parameters, multiply-adds and receptive field per layer; print it."""
+        from clconv.graph.summary import summarise
+
+        return summarise(self, shapes)
+
+
+@contextmanager
+def mode(network: Network, training: bool) -> Iterator[None]:
+    """`network` in training or inference mode inside, as before outside."""
+    before = network.training
+    network.train() if training else network.eval()
+    try:
+        yield
+    finally:
+        network.train() if before else network.eval()

@@ -1,0 +1,78 @@
+"""The rules of an operation, all in one place: shape, gradient, lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clconv.errors import ArrayError, UnsupportedError
+from clconv.graph.node import Node, constant_node
+from clconv.graph.trace import current_scope
+from clconv.problem import Problem
+from clconv.tensor import TensorSpec
+
+Nodes = tuple[Node, ...]
+Gradients = Sequence["Node | None"]
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A problem, with its operand names in the order of the node's inputs and results."""
+
+    problem: Problem
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Op:
+    """One operation. `alias` marks those that only rename their input's memory and never launch anything."""
+
+    name: str
+    alias = False
+
+    def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        """Shapes and types of the results; raises GeometryError where the inputs do not fit."""
+        raise NotImplementedError(self.name)
+
+    def gradient(self, node: Node, upstream: Gradients) -> Gradients:
+        """The loss's gradient with respect to each input, given those of the results (None: does not depend)."""
+        raise UnsupportedError(f"{self.name}: has no gradient; take the gradient of a graph without it, or write it with other operations")
+
+    def lower(self, node: Node) -> Lowering:
+        """The problem whose solution the node is."""
+        raise NotImplementedError(self.name)
+
+
+OPS: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    OPS[op.name] = op
+    return op
+
+
+def as_node(value: object, dtype: str = "float32") -> Node:
+    """Nodes as they are, parameters as their node, numbers and small arrays as constants."""
+    if isinstance(value, Node):
+        return value
+    node = getattr(value, "node", None)
+    if isinstance(node, Node):
+        return node
+    if isinstance(value, int | float | np.ndarray | np.generic):
+        array = np.asarray(value, "float32" if isinstance(value, int | float) else None)
+        return constant_node(array)
+    raise ArrayError(f"expected a graph node, a parameter or a number, got {type(value).__name__}; inside a network use the inputs it is called with")
+
+
+def make(op: str, *inputs: object, **attributes: Any) -> Node:
+    """A node of operation `op`; shapes are checked now."""
+    nodes = tuple(as_node(value) for value in inputs)
+    return Node(op, nodes, attributes, OPS[op].infer(nodes, attributes), current_scope())
+
+
+def make_labelled(label: str, op: str, *inputs: Node, **attributes: Any) -> Node:
+    """As `make`, for passes: the node belongs to the place named `label`."""
+    return Node(op, inputs, attributes, OPS[op].infer(inputs, attributes), label)

@@ -1,0 +1,201 @@
+"""Operations that treat every element alone. All lower to one MapProblem and fuse with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clconv.codegen.expressions import float_literal
+from clconv.errors import GeometryError
+from clconv.graph.node import Node
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
+from clconv.problem import MapProblem
+from clconv.tensor import TensorSpec
+
+
+@dataclass(frozen=True)
+class Body:
+    """What an element-wise operation computes: statements over x0, x1, ... that set y0, y1, ... (see MapProblem)."""
+
+    statements: tuple[tuple[str, str], ...]
+    scalars: tuple[tuple[str, str], ...] = ()
+    uses_index: bool = False
+
+
+class MapOp(Op):
+    """Base of element-wise operations; subclasses say what they compute with `body`."""
+
+    def body(self, attributes: Mapping[str, Any]) -> Body:
+        raise NotImplementedError(self.name)
+
+    def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        try:
+            shape = np.broadcast_shapes(*(node.shape for node in inputs))
+        except ValueError:
+            raise GeometryError(
+                f"{self.name}: shapes {' and '.join(str(n.shape) for n in inputs)} do not broadcast; each axis must be equal or 1"
+            ) from None
+        return (TensorSpec(shape, inputs[0].dtype),)
+
+    def lower(self, node: Node) -> Lowering:
+        body = self.body(node.attributes)
+        problem = MapProblem(
+            node.shape, tuple(n.spec for n in node.inputs), body.statements, tuple(r.dtype for r in node.results),
+            body.scalars, body.uses_index, label=node.attributes.get("named", node.op),
+        )
+        return Lowering(problem, tuple(f"x{i}" for i in range(len(node.inputs))), problem.outputs)
+
+
+def sum_to(x: Node, shape: tuple[int, ...]) -> Node:
+    """Undo a broadcast: sums over the axes along which `shape` was repeated."""
+    from clconv.graph.ops.reduce import sum_over
+    from clconv.graph.ops.shape import reshape
+
+    if x.shape == shape:
+        return x
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and x.shape[lead + i] != 1)
+    return reshape(sum_over(x, axes) if axes else x, shape)
+
+
+class Expression(MapOp):
+    """One expression over {0}, {1}, ... and the attributes by name; `derivative` gives the gradient for each input before un-broadcasting."""
+
+    def __init__(self, name: str, expression: str, derivative: Callable[[Node, Node], Gradients] | None = None) -> None:
+        self.name, self.expression, self.derivative = name, expression, derivative
+
+    def body(self, attributes: Mapping[str, Any]) -> Body:
+        count = max((i + 1 for i in range(4) if f"{{{i}}}" in self.expression), default=0)
+        literals = {k: float_literal(v) for k, v in attributes.items() if isinstance(v, int | float)}
+        return Body((("y0", self.expression.format(*(f"x{i}" for i in range(count)), **literals)),))
+
+    def gradient(self, node: Node, upstream: Gradients) -> Gradients:
+        if self.derivative is None:
+            return super().gradient(node, upstream)
+        assert upstream[0] is not None
+        parts = self.derivative(node, upstream[0])
+        return [None if part is None else sum_to(part, x.shape) for part, x in zip(parts, node.inputs, strict=True)]
+
+
+# name: (forward over x, whether backward reads "x" or "y", backward over {0} = dy and {1} = that)
+UNARY = {
+    "relu": ("{0} < 0.0f ? 0.0f : {0}", "y", "{1} <= 0.0f ? 0.0f : {0}"),
+    "leaky_relu": ("{0} < 0.0f ? {0} * {slope} : {0}", "x", "{1} < 0.0f ? {0} * {slope} : {0}"),
+    "elu": ("{0} < 0.0f ? {alpha} * expm1({0}) : {0}", "x", "{1} < 0.0f ? {0} * {alpha} * exp({1}) : {0}"),
+    "sigmoid": ("1.0f / (1.0f + exp(-{0}))", "y", "{0} * {1} * (1.0f - {1})"),
+    "tanh": ("tanh({0})", "y", "{0} * (1.0f - {1} * {1})"),
+    "silu": (
+        "{0} / (1.0f + exp(-{0}))",
+        "x",
+        "{0} / (1.0f + exp(-{1})) * (1.0f + {1} * (1.0f - 1.0f / (1.0f + exp(-{1}))))",
+    ),
+    "gelu": (
+        "0.5f * {0} * (1.0f + erf({0} * 0.70710678118654752f))",
+        "x",
+        "{0} * (0.5f * (1.0f + erf({1} * 0.70710678118654752f)) + {1} * 0.39894228040143268f * exp(-0.5f * {1} * {1}))",
+    ),
+    "gelu_tanh": (
+        "0.5f * {0} * (1.0f + tanh(0.79788456080286536f * ({0} + 0.044715f * {0} * {0} * {0})))",
+        "x",
+        "{0} * (0.5f * (1.0f + tanh(0.79788456080286536f * ({1} + 0.044715f * {1} * {1} * {1}))) + 0.5f * {1}"
+        " * (1.0f - pown(tanh(0.79788456080286536f * ({1} + 0.044715f * {1} * {1} * {1})), 2))"
+        " * 0.79788456080286536f * (1.0f + 0.134145f * {1} * {1}))",
+    ),
+    "exp": ("exp({0})", "y", "{0} * {1}"),
+    "log": ("log({0})", "x", "{0} / {1}"),
+    "sqrt": ("sqrt({0})", "y", "{0} * 0.5f / {1}"),
+    "square": ("{0} * {0}", "x", "{0} * 2.0f * {1}"),
+}
+PIECEWISE_LINEAR = ("relu", "leaky_relu")
+
+
+def _unary(name: str, reads: str) -> Callable[[Node, Node], Gradients]:
+    def derivative(node: Node, dy: Node) -> Gradients:
+        return (make(f"{name}_backward", dy, node if reads == "y" else node.inputs[0], **node.attributes),)
+
+    return derivative
+
+
+def _second(name: str) -> Callable[[Node, Node], Gradients] | None:
+    """The backward map is linear in dy; for piecewise linear functions that is all there is to its own gradient."""
+    if name not in PIECEWISE_LINEAR:
+        return None
+    return lambda node, g: (make(f"{name}_backward", g, node.inputs[1], **node.attributes), None)
+
+
+for _name, (_forward, _reads, _backward) in UNARY.items():
+    register(Expression(_name, _forward, _unary(_name, _reads)))
+    register(Expression(f"{_name}_backward", _backward, _second(_name)))
+
+register(Expression("add", "{0} + {1}", lambda node, dy: (dy, dy)))
+register(Expression("sub", "{0} - {1}", lambda node, dy: (dy, -dy)))
+register(Expression("mul", "{0} * {1}", lambda node, dy: (dy * node.inputs[1], dy * node.inputs[0])))
+register(
+    Expression(
+        "div", "{0} / {1}", lambda node, dy: (dy / node.inputs[1], -(dy * node.inputs[0]) / (node.inputs[1] * node.inputs[1]))
+    )
+)
+
+
+def activation_backward(dy: Node, y: Node, activation: tuple[str, float]) -> Node:
+    """The gradient before a fused activation whose result is `y`: both kinds keep the sign, so y tells as well as its argument."""
+    name, slope = activation
+    return make("relu_backward", dy, y) if name == "relu" else make("leaky_relu_backward", dy, y, slope=slope)
+
+
+class Expand(MapOp):
+    """A broadcast made explicit: the input repeated to `shape`."""
+
+    name = "expand"
+
+    def body(self, attributes: Mapping[str, Any]) -> Body:
+        return Body((("y0", "x0"),))
+
+    def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        return (TensorSpec(attributes["shape"], inputs[0].dtype),)
+
+    def gradient(self, node: Node, upstream: Gradients) -> Gradients:
+        assert upstream[0] is not None
+        return (sum_to(upstream[0], node.inputs[0].shape),)
+
+
+class Map(MapOp):
+    """Any element-wise computation, given by its body: what fusion makes of chains, and fused optimiser steps."""
+
+    name = "map"
+
+    def body(self, attributes: Mapping[str, Any]) -> Body:
+        return attributes["body"]
+
+    def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        (one,) = super().infer(inputs, attributes)
+        return (one,) * attributes.get("outputs", 1)
+
+
+class Dropout(MapOp):
+    """Zeros elements with probability p and scales the others by 1 / (1 - p).
+
+    The decision for element i is word 0 of Philox4x32-10 (Salmon et al. 2011) at counter (i, 0, step, 0) with the run's seed as key;
+    `stream` sets layers of one network apart. The gradient draws the same numbers again instead of keeping a mask.
+    """
+
+    name = "dropout"
+
+    def body(self, attributes: Mapping[str, Any]) -> Body:
+        p = attributes["p"]
+        if p >= 1.0:
+            return Body((("y0", "0.0f * x0"),))
+        scale = float_literal(1.0 / (1.0 - p))
+        word = f"random_word(index, step, seed_low, seed_high ^ {attributes['stream']}u)"
+        kept = f"(float)({word} >> 8) * 5.9604644775390625e-8f >= {float_literal(p)}"
+        return Body((("y0", f"{kept} ? x0 * {scale} : 0.0f"),), (("step", "uint"), ("seed_low", "uint"), ("seed_high", "uint")), uses_index=True)
+
+    def gradient(self, node: Node, upstream: Gradients) -> Gradients:
+        return (make("dropout", upstream[0], **node.attributes),)
+
+
+for _operation in (Expand(), Map(), Dropout()):
+    register(_operation)

@@ -1,0 +1,95 @@
+"""What callers hand in and get back: pyopencl arrays and NumPy arrays, checked, with the fix in every refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+import pyopencl.array as cla
+
+from clconv.errors import ArrayError
+from clconv.runtime.transfer import upload
+from clconv.tensor import PLAIN, Layout, Strided, TensorSpec, contiguous_strides
+
+NAMES = {np.dtype(np.float32): "float32", np.dtype(np.float16): "float16", np.dtype(np.int32): "int32"}
+DTYPES = {name: dtype for dtype, name in NAMES.items()}
+
+
+def is_array(value: object) -> bool:
+    return isinstance(value, cla.Array)
+
+
+def queue_of(array: cla.Array, what: str) -> cl.CommandQueue:
+    if array.queue is None:
+        raise ArrayError(f"{what}: the array has no queue; attach one with array.with_queue(queue)")
+    return array.queue
+
+
+def dtype_of(array: cla.Array, what: str) -> str:
+    """The element type's name; float64 and other types are refused."""
+    try:
+        return NAMES[array.dtype]
+    except KeyError:
+        fix = "x.astype(np.float32)" if array.dtype.kind in "fiu" else "float32 data"
+        raise ArrayError(f"{what}: element type {array.dtype} is not supported; use float32 or float16 (int32 for class numbers): {fix}") from None
+
+
+def layout_of(array: cla.Array, alignment: int) -> Layout:
+    """PLAIN for a contiguous array that starts at an address a sub-buffer may start at, else Strided from the base of its memory."""
+    item = array.dtype.itemsize
+    if array.size == 0:
+        return PLAIN
+    strides = tuple(s // item for s in array.strides)
+    contiguous = all(n == 1 or s == c for n, s, c in zip(array.shape, strides, contiguous_strides(array.shape), strict=True))
+    if contiguous and array.offset % alignment == 0:
+        return PLAIN
+    return Strided(strides, array.offset // item)
+
+
+def memory_of(array: cla.Array, layout: Layout) -> cl.Buffer | None:
+    """The buffer a kernel gets: the base for strided views, a sub-buffer for contiguous ones that start later."""
+    if array.size == 0:
+        return None
+    base = array.base_data
+    if layout != PLAIN or array.offset == 0:
+        return base
+    return base[array.offset : array.offset + array.nbytes]
+
+
+def check_shape(shape: tuple[int, ...], spec: TensorSpec, what: str) -> None:
+    if tuple(shape) != spec.shape:
+        raise ArrayError(f"{what}: shape {tuple(shape)} given, {spec.shape} compiled; compile for the new shape, or bring the array to the old")
+
+
+def check_device_array(array: cla.Array, spec: TensorSpec, queue: cl.CommandQueue, what: str) -> None:
+    check_shape(array.shape, spec, what)
+    if dtype_of(array, what) != spec.dtype:
+        raise ArrayError(f"{what}: element type {array.dtype} given, {spec.dtype} needed; convert with astype(np.{spec.dtype})")
+    if array.size and array.context != queue.context:
+        raise ArrayError(f"{what}: the array lives in another OpenCL context than the run; create both from one queue")
+
+
+def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -> cla.Array:
+    """A NumPy array (or nested lists) on the device. Whole numbers of any size become int32 where class numbers are asked for."""
+    array = np.asarray(value)
+    check_shape(array.shape, spec, what)
+    wanted = DTYPES[spec.dtype]
+    integral = array.dtype.kind in "iu"
+    if spec.dtype == "int32":
+        if not integral:
+            raise ArrayError(f"{what}: whole numbers are needed, got {array.dtype}; convert with astype(np.int32)")
+    elif array.dtype != wanted:
+        raise ArrayError(f"{what}: element type {array.dtype} given, {spec.dtype} needed; convert with astype(np.{spec.dtype})")
+    out = empty(queue, spec.shape, spec.dtype)
+    if out.size:
+        upload(queue, out.data, array.astype(wanted, copy=False))
+    return out
+
+
+def empty(queue: cl.CommandQueue, shape: tuple[int, ...], dtype: str) -> cla.Array:
+    return cla.empty(queue, shape, DTYPES[dtype])
+
+
+def to_host(array: cla.Array) -> np.ndarray:
+    return array.get()

@@ -1,0 +1,115 @@
+## map_strided.cl.mako -- y0, y1, ... = statements(x0, x1, ...), element by element, over any strides.
+##
+## One work-item computes columns_per_item elements of the innermost loop (the columns), in rows_per_item rows; a row is one
+## position of the outer loops. Index space: get_global_id(0) = block of rows * column_chunks + chunk of columns.
+## Outputs, and operands marked flat, lie in the order of the loops; the others have a stride for each outer loop.
+## An operand may be the memory of an output: an element is read before it is written, by the same work-item.
+## Render arguments: operands (Access), outputs, statements (C), scalars (name, type), outer (number of outer
+## loops), uses_index, random_word.
+<%page args="operands, outputs, statements, scalars, outer, uses_index, random_word"/>\
+% if random_word:
+#ifndef CLCONV_RANDOM_WORD
+#define CLCONV_RANDOM_WORD
+// Word 0 of Philox4x32-10 (Salmon et al. 2011) for counter (index, 0, step, 0) and key (seed_low, seed_high).
+static inline uint random_word(const uint index, const uint step, const uint seed_low, const uint seed_high)
+{
+    uint c0 = index, c1 = 0u, c2 = step, c3 = 0u, k0 = seed_low, k1 = seed_high;
+    for (int round = 0; round < 10; ++round) {
+        const ulong left = (ulong)c0 * 0xD2511F53u;
+        const ulong right = (ulong)c2 * 0xCD9E8D57u;
+        c0 = (uint)(right >> 32) ^ c1 ^ k0;
+        c2 = (uint)(left >> 32) ^ c3 ^ k1;
+        c1 = (uint)right;
+        c3 = (uint)left;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return c0;
+}
+#endif
+% endif
+
+__kernel WORK_GROUP void map_strided(
+% for x in operands:
+    __global const ${x.storage} *${x.name}_data,
+    % if x.shifted:
+    const int ${x.name}_offset,
+    % endif
+    % if not x.flat:
+    % for axis in range(outer):
+    const int ${x.name}_stride${axis},
+    % endfor
+    % if x.step not in ("0", "1"):
+    const int ${x.step},
+    % endif
+    % endif
+% endfor
+% for y in outputs:
+    __global ${y.storage} *${y.name}_data,
+% endfor
+% for name, kind in scalars:
+    const ${kind} ${name},
+% endfor
+% if outer:
+    const int row_count,
+    const int rows_per_item,
+% for axis in range(1, outer):
+    const int extent${axis},
+% endfor
+% endif
+    const uint item_count,
+    const int column_count,
+    const int columns_per_item,
+    const uint column_chunks)
+{
+    const uint item = get_global_id(0);
+    if (item >= item_count) return;
+    const int begin = (int)(item % column_chunks) * columns_per_item;
+    const int end = begin + min(columns_per_item, column_count - begin);
+% if outer:
+    const int row_begin = (int)(item / column_chunks) * rows_per_item;
+    const int row_end = row_begin + min(rows_per_item, row_count - row_begin);
+    int position${outer - 1} = row_begin;
+% for axis in range(outer - 1, 0, -1):
+    int position${axis - 1} = position${axis} / extent${axis};
+    position${axis} %= extent${axis};
+% endfor
+% else:
+    const int row_begin = 0, row_end = 1;
+% endif
+
+    for (int row = row_begin; row < row_end; ++row) {
+        const int first = row * column_count;
+    % for x in operands:
+        __global const ${x.storage} *${x.name}_row = ${x.name}_data${" + first" if x.flat and outer else ""}\
+${f" + {x.name}_offset" if x.shifted else ""}\
+${"" if x.flat else "".join(f" + position{axis} * {x.name}_stride{axis}" for axis in range(outer))};
+    % endfor
+    % for y in outputs:
+        __global ${y.storage} *${y.name}_row = ${y.name}_data + first;
+    % endfor
+#ifdef __clang__
+#pragma clang loop vectorize(assume_safety)   // in place is safe: an element is read before it is written
+#endif
+        for (int column = begin; column < end; ++column) {
+        % if uses_index:
+            const uint index = (uint)(first + column);
+        % endif
+        % for x in operands:
+            const ${x.value} ${x.name} = ${x.load(x.name + "_row", "column")};
+        % endfor
+        % for statement in statements:
+            ${statement}
+        % endfor
+        % for y in outputs:
+            ${y.store(y.name + "_row", "column", y.name)}
+        % endfor
+        }
+    % if outer:
+        ++position${outer - 1};
+    % for axis in range(outer - 1, 0, -1):
+        if (position${axis} == extent${axis}) { position${axis} = 0; ++position${axis - 1}; }
+    % endfor
+    % endif
+    }
+}
