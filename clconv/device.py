@@ -31,7 +31,9 @@ class DeviceTraits:
 
     @classmethod
     def cpu(cls, simd_width: int = 8, compute_units: int = 2) -> DeviceTraits:
-        return cls("made-up CPU", is_cpu=True, compute_units=compute_units, simd_width=simd_width, vector_registers=32 if simd_width == 16 else 16)
+        return cls(
+            "made-up CPU", is_cpu=True, compute_units=compute_units, simd_width=simd_width, vector_registers=32 if simd_width == 16 else 16
+        )
 
     @classmethod
     def gpu(cls, compute_units: int = 32) -> DeviceTraits:
@@ -63,9 +65,16 @@ class Quirk:
 
 QUIRKS: tuple[Quirk, ...] = (
     Quirk("Portable Computing Language", "", (("has_own_kernel_cache", True),), "PoCL keeps built kernels in a cache of its own"),
-    Quirk("Portable Computing Language", "", (("loses_nan_in_max", True),), "max(v, 0.f) gives 0 for NaN: activations are written as comparisons"),
+    Quirk(
+        "Portable Computing Language",
+        "",
+        (("loses_nan_in_max", True),),
+        "max(v, 0.f) gives 0 for NaN: activations are written as comparisons",
+    ),
     Quirk("NVIDIA", "", (("has_own_kernel_cache", True),), "the driver caches what it compiles; its binaries are PTX"),
-    Quirk("Intel(R) OpenCL", "", (("keeps_context_alive", False),), "a queue does not keep its context alive: the context is held beside it"),
+    Quirk(
+        "Intel(R) OpenCL", "", (("keeps_context_alive", False),), "a queue does not keep its context alive: the context is held beside it"
+    ),
 )
 
 

@@ -136,7 +136,11 @@ class TensorSpec:
             padded = round_up(outputs, layout.block * layout.tile) * round_up(inputs, layout.block_in)
             return layout.groups * padded * math.prod(kernel)
         if isinstance(layout, Strided):
-            return 0 if 0 in self.shape else layout.offset + sum((n - 1) * s for n, s in zip(self.shape, layout.strides) if s > 0) + 1
+            return (
+                0
+                if 0 in self.shape
+                else layout.offset + sum((n - 1) * s for n, s in zip(self.shape, layout.strides, strict=True) if s > 0) + 1
+            )
         return self.elements
 
     @property
@@ -150,7 +154,8 @@ class TensorSpec:
         """Kernels index with 32-bit numbers; a tensor beyond that is refused before anything is launched."""
         if self.storage_elements > MOST_ELEMENTS:
             raise UnsupportedError(
-                f"{what}: a tensor of shape {self.shape} ({self.layout}) has {self.storage_elements} elements, kernels address at most {MOST_ELEMENTS}; split the batch"
+                f"{what}: a tensor of shape {self.shape} ({self.layout}) has {self.storage_elements} elements, "
+                f"kernels address at most {MOST_ELEMENTS}; split the batch"
             )
 
 

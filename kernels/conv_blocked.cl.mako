@@ -4,7 +4,7 @@
 ## of BLOCK output channels, the sums in vector registers. A step takes one input channel at one kernel tap: tile_k vectors of weights,
 ## and for every position one input value that multiplies them all. Index space, fastest first:
 ##     get_global_id(0)  runs of tiles: the weights of a run stay in the second-level cache
-##     get_global_id(1)  group * channel tiles + channel tile     tile_k blocks of output channels
+##     get_global_id(1)  group * channel tiles + channel tile
 ##     get_global_id(2)  n
 ## A row of positions is cut into tiles of tile_w and then of tile_w - 1 columns (`narrow`), so that none is computed twice. The last tiles
 ## of a column are moved up and overlap their neighbours: never in place, and never on memory that the residual shares.
@@ -13,8 +13,8 @@
 ## t * STEP times the weights of tap tap0 + t * TAP_STEP; x_offset, w_offset and y_offset hold the offset, tap0 and first of both axes.
 ## A forward pass is one such call, a data gradient one for every residue of the positions modulo the stride.
 ##
-## Header constants: BLOCK, BLOCK_IN (BLOCK, or 1 for an input that is not blocked), KERNEL_*, TAPS_*, STEP_*, TAP_STEP_*, READ_STRIDE_*,
-##     OUT_STRIDE_*, UNROLL, ACTIVATE(v).
+## Header constants: TILE_*, BLOCK, BLOCK_IN (BLOCK, or 1 for an input that is not blocked), KERNEL_*, TAPS_*, STEP_*, TAP_STEP_*,
+##     READ_STRIDE_*, OUT_STRIDE_*, STEP_WEIGHTS (weights of one input channel at one tap), UNROLL, ACTIVATE(v).
 ## Render arguments: block; tile_h, tile_w, tile_k; narrow: there are tiles of tile_w - 1 columns; blocked_input; tail: the last input
 ##     block is not full; bias; residual; empty: no taps.
 ##
@@ -25,102 +25,103 @@
     blocks = range(tile_k)
 %>\
 <%def name="step(width, channel, tap)">\
-                {
-                % for k in blocks:
-                    const vec w${k} = LOADV(taps, ((${channel}) * ${tile_k} + ${k}) * BLOCK);
-                % endfor
-                % for h in range(tile_h):
-                % for c in range(width):
-                    {
-                        const vec value = (vec)(LOAD(row${h}, ${tap} + ${c} * READ_STRIDE_W * BLOCK_IN));
-                    % for k in blocks:
-                        sum${k}_${h}_${c} += value * w${k};
-                    % endfor
-                    }
-                % endfor
-                % endfor
-                }
+                        {
+                        % for k in blocks:
+                            const vec w${k} = LOADV(taps, (${channel} * TILE_K + ${k}) * BLOCK);
+                        % endfor
+                        % for h in range(tile_h):
+                        % for c in range(width):
+                            {
+                                const vec value = (vec)(LOAD(row${h}, ${tap} + ${c} * READ_STRIDE_W * BLOCK_IN));
+                            % for k in blocks:
+                                sum${k}_${h}_${c} += value * w${k};
+                            % endfor
+                            }
+                        % endfor
+                        % endfor
+                        }
 </%def>\
 <%def name="tap_row()">\
-                __global const real *taps = weights + r * (TAP_STEP_H * KERNEL_W * BLOCK_IN * ${tile_k} * BLOCK);
-            % for h in range(tile_h):
-                __global const real *row${h} = source + (r * STEP_H + ${h} * READ_STRIDE_H) * x_row;
-            % endfor
+                    __global const real *taps = weights + r * (TAP_STEP_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN);
+                % for h in range(tile_h):
+                    __global const real *row${h} = source + (r * STEP_H + ${h} * READ_STRIDE_H) * x_row;
+                % endfor
 </%def>\
 <%def name="input_block(width, channels, unroll)">\
-            #pragma unroll 1
-            for (int r = 0; r < TAPS_H; ++r) {
-${tap_row()}\
                 #pragma unroll 1
-                for (int s = 0; s < TAPS_W; ++s) {
-                #pragma unroll ${unroll}
-                for (int i = 0; i < ${channels}; ++i)
+                for (int r = 0; r < TAPS_H; ++r) {
+${tap_row()}\
+                    #pragma unroll 1
+                    for (int s = 0; s < TAPS_W; ++s) {
+                        #pragma unroll ${unroll}
+                        for (int i = 0; i < ${channels}; ++i)
 ${step(width, "i", "i")}\
-                % for h in range(tile_h):
-                row${h} += STEP_W * BLOCK_IN;
-                % endfor
-                taps += TAP_STEP_W * BLOCK_IN * ${tile_k} * BLOCK;
+                    % for h in range(tile_h):
+                        row${h} += STEP_W * BLOCK_IN;
+                    % endfor
+                        taps += TAP_STEP_W * STEP_WEIGHTS * BLOCK_IN;
+                    }
                 }
-            }
 </%def>\
 <%def name="all_inputs(width)">\
-        __global const real *weights = first_weights;
-        __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN;
-        % if blocked_input:
-        for (int b = 0; b < channels / BLOCK; ++b) {
+            __global const real *weights = first_weights;
+            __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN;
+            % if blocked_input:
+            for (int b = 0; b < channels / BLOCK; ++b) {
 ${input_block(width, "BLOCK", "UNROLL")}\
-            source += x_plane;
-            weights += KERNEL_H * KERNEL_W * BLOCK * ${tile_k} * BLOCK;
-        }
-        % if tail:
-        const int rest = channels % BLOCK;
-${input_block(width, "rest", 1)}\
-        % endif
-        % else:
-        for (int b = 0; b < channels; ++b) {
-            #pragma unroll 1
-            for (int r = 0; r < TAPS_H; ++r) {
-${tap_row()}\
-                #pragma unroll UNROLL
-                for (int s = 0; s < TAPS_W; ++s)
-${step(width, "s * TAP_STEP_W", "s * STEP_W")}\
+                source += x_plane;
+                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;
             }
-            source += x_plane;
-            weights += KERNEL_H * KERNEL_W * ${tile_k} * BLOCK;
-        }
-        % endif
+            % if tail:
+            {
+                const int rest = channels % BLOCK;
+${input_block(width, "rest", 1)}\
+            }
+            % endif
+            % else:
+            for (int b = 0; b < channels; ++b) {
+                #pragma unroll 1
+                for (int r = 0; r < TAPS_H; ++r) {
+${tap_row()}\
+                    #pragma unroll UNROLL
+                    for (int s = 0; s < TAPS_W; ++s)
+${step(width, "s * TAP_STEP_W", "s * STEP_W")}\
+                }
+                source += x_plane;
+                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS;
+            }
+            % endif
 </%def>\
 <%def name="register_tile(width)">\
-        // Sums of ${tile_h} x ${width} positions.
-        % for h in range(tile_h):
-        % for c in range(width):
-        vec ${", ".join(f"sum{k}_{h}_{c} = start{k}" for k in blocks)};
-        % endfor
-        % endfor
-        % if not empty:
+            // ${tile_h} x ${width} positions
+            % for h in range(tile_h):
+            % for c in range(width):
+            vec ${", ".join(f"sum{k}_{h}_{c} = start{k}" for k in blocks)};
+            % endfor
+            % endfor
+            % if not empty:
 ${all_inputs(width)}\
-        % endif
-
-        __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
-        % if residual:
-        __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
-        % endif
-        % for k in blocks:
-        if (live${k} > 0) {
-        % for h in range(tile_h):
-        % for c in range(width):
-            {
-                vec value = sum${k}_${h}_${c};
-            % if residual:
-                value += LOADV(more, ${k} * residual_plane + ${h} * OUT_STRIDE_H * residual_row + ${c} * OUT_STRIDE_W * BLOCK);
             % endif
-                value = ACTIVATE(value);
-                STOREV(stored, ${k} * y_plane + ${h} * OUT_STRIDE_H * y_row + ${c} * OUT_STRIDE_W * BLOCK, mask${k} ? value : (vec)(0.0f));
+            __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
+            % if residual:
+            __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
+            % endif
+            % for k in blocks:
+            if (live${k} > 0) {
+            % for h in range(tile_h):
+            % for c in range(width):
+                {
+                    vec value = sum${k}_${h}_${c};
+                % if residual:
+                    value += LOADV(more, ${k} * residual_plane + ${h} * OUT_STRIDE_H * residual_row + ${c} * OUT_STRIDE_W * BLOCK);
+                % endif
+                    value = ACTIVATE(value);
+                    STOREV(stored, ${k} * y_plane + ${h} * OUT_STRIDE_H * y_row + ${c} * OUT_STRIDE_W * BLOCK, mask${k} ? value : (vec)(0.0f));
+                }
+            % endfor
+            % endfor
             }
-        % endfor
-        % endfor
-        }
-        % endfor
+            % endfor
 </%def>\
 __kernel WORK_GROUP
 void conv_blocked(
@@ -144,9 +145,9 @@ void conv_blocked(
     const int writes_halo, const int y_first, // whether; where the first padded plane starts; its rows and columns; where the map lies
     const int y_rows, const int y_columns, const int y_top, const int y_left, const int y_h, const int y_w)
 {
-    const int channel_tiles = (filters + ${tile_k} * BLOCK - 1) / (${tile_k} * BLOCK);
+    const int channel_tiles = (filters + TILE_K * BLOCK - 1) / (TILE_K * BLOCK);
     const int group = (int)get_global_id(1) / channel_tiles;
-    const int block0 = ((int)get_global_id(1) - group * channel_tiles) * ${tile_k};
+    const int block0 = ((int)get_global_id(1) - group * channel_tiles) * TILE_K;
     const size_t image = get_global_id(2);
     const int tile0 = (int)get_global_id(0) * tiles_per_item;
     const int tile_end = min(tiles, tile0 + tiles_per_item);
@@ -155,7 +156,7 @@ void conv_blocked(
     const int${block} lane = (int${block})(${", ".join(map(str, range(block)))});
 
     __global const real *input = x + image * x_image + group * input_blocks * x_plane + x_offset;
-    __global const real *first_weights = w + get_global_id(1) * (size_t)(input_blocks * (KERNEL_H * KERNEL_W * BLOCK_IN * ${tile_k} * BLOCK)) + w_offset;
+    __global const real *first_weights = w + get_global_id(1) * (size_t)(input_blocks * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN)) + w_offset;
     __global real *output = y + image * y_image + y_block0 * y_plane + y_offset;
     % if residual:
     __global const real *added = residual + image * residual_image + y_block0 * residual_plane + residual_offset;
@@ -168,8 +169,8 @@ void conv_blocked(
     % endfor
     % if bias:
     // The bias has no padding: nothing beyond the last filter may be read.
-    float start[${tile_k} * BLOCK];
-    for (int i = 0; i < ${tile_k} * BLOCK; ++i)
+    float start[TILE_K * BLOCK];
+    for (int i = 0; i < TILE_K * BLOCK; ++i)
         start[i] = block0 * BLOCK + i < filters ? LOAD(bias, group * filters + block0 * BLOCK + i) : 0.0f;
     % for k in blocks:
     const vec start${k} = vload${block}(${k}, start);
@@ -183,8 +184,8 @@ void conv_blocked(
     for (int tile = tile0; tile < tile_end; ++tile) {
         const int tile_row = tile / tiles_in_row;
         const int tile_column = tile - tile_row * tiles_in_row;
-        const int row = min(tile_row * ${tile_h}, out_h - ${tile_h});
-        const int column = tile_column * ${tile_w} - max(0, tile_column - wide);
+        const int row = min(tile_row * TILE_H, out_h - TILE_H);
+        const int column = tile_column * TILE_W - max(0, tile_column - wide);
         % if narrow:
         if (tile_column < wide) {
         % else:
@@ -201,7 +202,7 @@ ${register_tile(tile_w - 1)}\
 
     // The item with the first tile also zeroes the halo of its planes.
     if (writes_halo && tile0 == 0) {
-        for (int k = 0; k < ${tile_k} && (block0 + k) * BLOCK < filters; ++k) {
+        for (int k = 0; k < TILE_K && (block0 + k) * BLOCK < filters; ++k) {
             __global real *plane = y + image * y_image + (y_block0 + k) * y_plane + y_first;
             for (int row = 0; row < y_rows; ++row) {
                 const int inside = row >= y_top && row < y_top + y_h;

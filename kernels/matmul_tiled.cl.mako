@@ -64,6 +64,7 @@ __kernel WORK_GROUP void matmul_tiled(
     b += entry * k * n;
 % if width > 1:
 
+    typedef vec loose __attribute__((aligned(4)));   // rows start at any element
     const int tiles = min(tiles_per_item, (n - first_column + COLUMNS - 1) / COLUMNS);
     vec sums[ROWS_MOST * VECTORS];
     vec panel[CHUNK * VECTORS];
@@ -117,7 +118,7 @@ __kernel WORK_GROUP void matmul_tiled(
             int row = 0;
             // The last vector may run over the step's end: the next step writes there afterwards, and a tile has room behind its last.
             for (; row + COPIED <= m - first_row && row < rows; row += TILE_ROWS, to += TILE_STEPS) {
-                for (int r = 0; r < COPIED; r += BLOCK) vstore${width}(LOADU(from, row + r), 0, to + r);
+                for (int r = 0; r < COPIED; r += BLOCK) *(loose *)(to + r) = LOADU(from, row + r);
             }
             for (; row < rows; row += TILE_ROWS, to += TILE_STEPS) {
                 for (int r = 0; r < TILE_ROWS; ++r) to[r] = LOAD(from, min(row + r, rows - 1));
@@ -127,7 +128,7 @@ __kernel WORK_GROUP void matmul_tiled(
         for (int row = 0; row < rows; ++row) {
             __global const real *from = a + (first_row + row) * k + k0;
             int step = 0;
-            for (; step + BLOCK <= steps; step += BLOCK) vstore${width}(LOADU(from, step), 0, left + row * CHUNK + step);
+            for (; step + BLOCK <= steps; step += BLOCK) *(loose *)(left + row * CHUNK + step) = LOADU(from, step);
             for (; step < steps; ++step) left[row * CHUNK + step] = LOAD(from, step);
         }
     % endif

@@ -2,9 +2,8 @@
 ##
 ## A task is a run of TILE columns of one row (z, row) of dx. Window element (t, r, s) of output (o, p, q) lies at q * STRIDE_W + s *
 ## DILATION_W - PAD_W, so for each s a range of q lands in the run; each (window, element) pair is met exactly once. Maximum: the gradient
-## is taken where the window's index names this very element. One work-item does `tasks_each` tasks. Index space, fastest first:
-##     get_global_id(0)  run of tasks (z, row, tile of columns)
-##     get_global_id(1)  n * C + c                          planes
+## is taken where the window's index names this very element. One work-item does `tasks_each` tasks. Index space:
+##     get_global_id(0)  run of tasks (plane, z, row, tile of columns)
 ## Header constants: KERNEL_*, STRIDE_*, PAD_* (begin), PAD_END_*, DILATION_*, TILE, CEIL_DIV(a, b); DIVISOR where all windows share it.
 ## Render arguments: kind ("max" or "avg"), divisor ("same", "inside": elements of the input, "padded": of the padding too).
 <%page args="kind, divisor"/>\
@@ -29,17 +28,18 @@ void pool_direct_backward(
     __global const int *restrict indices,   // as dy: position in the input plane
 % endif
     __global real *restrict dx,             // planes, D, H, W
+    const int planes,                  // N * C
     const int depth, const int height, const int width,
     const int o_count, const int p_count, const int q_count,
     const int tiles, const int tasks_each)
 {
-    const int tasks = depth * height * tiles;
+    const int tasks = planes * depth * height * tiles;
     const int first = get_global_id(0) * tasks_each;
-    const int plane = get_global_id(1);
     for (int task = first; task < first + tasks_each && task < tasks; ++task) {
         const int column0 = task % tiles * TILE;
         const int row = task / tiles % height;
-        const int z = task / tiles / height;
+        const int z = task / tiles / height % depth;
+        const int plane = task / tiles / height / depth;
         const int most = width - column0 < TILE ? width - column0 : TILE;
         const int inside = (z * height + row) * width + column0;
         float sums[TILE];

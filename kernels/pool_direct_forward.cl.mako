@@ -1,9 +1,8 @@
 ## pool_direct_forward.cl.mako -- maximum or mean of a window that slides over D x H x W planes.
 ##
 ## A task is a run of TILE columns q of one output row (o, p). For each window element the columns it meets inside of the input are a range
-## of q, so that the inner loop runs along the row without a test. One work-item does `tasks_each` tasks. Index space, fastest first:
-##     get_global_id(0)  run of tasks (o, p, tile of q)
-##     get_global_id(1)  n * C + c                          planes
+## of q, so that the inner loop runs along the row without a test. One work-item does `tasks_each` tasks. Index space:
+##     get_global_id(0)  run of tasks (plane, o, p, tile of q)
 ## Header constants: KERNEL_*, STRIDE_*, PAD_* (begin), PAD_END_*, DILATION_*, TILE, CEIL_DIV(a, b); DIVISOR where all windows share it.
 ## Render arguments: kind ("max" or "avg"), indices, divisor ("same", "inside": elements of the input, "padded": of the padding too).
 <%page args="kind, indices, divisor"/>\
@@ -28,17 +27,18 @@ void pool_direct_forward(
 % if indices:
     __global int *restrict indices,    // as y: position in the input plane
 % endif
+    const int planes,                  // N * C
     const int depth, const int height, const int width,
     const int o_count, const int p_count, const int q_count,
     const int tiles, const int tasks_each)
 {
-    const int tasks = o_count * p_count * tiles;
+    const int tasks = planes * o_count * p_count * tiles;
     const int first = get_global_id(0) * tasks_each;
-    const int plane = get_global_id(1);
     for (int task = first; task < first + tasks_each && task < tasks; ++task) {
         const int q0 = task % tiles * TILE;
         const int p = task / tiles % p_count;
-        const int o = task / tiles / p_count;
+        const int o = task / tiles / p_count % o_count;
+        const int plane = task / tiles / p_count / o_count;
         const int most = q_count - q0 < TILE ? q_count - q0 : TILE;
         const int front = o * STRIDE_D - PAD_D;
         const int top = p * STRIDE_H - PAD_H;

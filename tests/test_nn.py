@@ -238,6 +238,7 @@ def test_repr_shows_the_tree_and_the_arguments():
         (lambda: nn.Linear(6, 4), (3, 6), (3, 4)),
         (lambda: nn.Flatten(), (3, 2, 4, 5), (3, 40)),
         (lambda: nn.Flatten(2), (3, 2, 4, 5), (3, 2, 20)),
+        (lambda: nn.Flatten(1, 2), (3, 2, 4, 5), (3, 8, 5)),
         (lambda: nn.Softmax(1), (3, 7), (3, 7)),
         (lambda: nn.GELU("tanh"), (3, 7), (3, 7)),
         (lambda: nn.Identity(), (3, 7), (3, 7)),
@@ -247,7 +248,9 @@ def test_output_shapes(layer, shape, expected):
     assert shape_after(layer(), *shape) == expected
 
 
-@pytest.mark.parametrize("layer", [nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(2.0), nn.Sigmoid(), nn.Tanh(), nn.ScaledTanh(), nn.GELU(), nn.SiLU()])
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(2.0), nn.Sigmoid(), nn.Tanh(), nn.ScaledTanh(), nn.GELU(), nn.SiLU()], ids=repr
+)
 def test_activations_keep_the_shape_and_are_elementwise(layer):
     assert shape_after(layer, 2, 3, 4) == (2, 3, 4)
     assert isinstance(layer, nn.Elementwise)

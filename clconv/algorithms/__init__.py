@@ -6,10 +6,29 @@ A problem is taken by the first entries that accept it as `select` ranks them; o
 from __future__ import annotations
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.conv_blocked import ConvBlocked
+from clconv.algorithms.conv_direct import ConvDirect
+from clconv.algorithms.lrn_direct import LrnDirect
+from clconv.algorithms.map_strided import MapStrided
+from clconv.algorithms.matmul_tiled import MatmulTiled
+from clconv.algorithms.pack_weights import PackWeights
+from clconv.algorithms.pool_direct import PoolDirect
+from clconv.algorithms.reduce_strided import ReduceStrided
+from clconv.algorithms.window_copy import WindowCopy
 from clconv.device import DeviceTraits
 from clconv.problem import Problem
 
-ALGORITHMS: tuple[Algorithm, ...] = ()
+ALGORITHMS: tuple[Algorithm, ...] = (
+    ConvBlocked(),
+    ConvDirect(),
+    PoolDirect(),
+    LrnDirect(),
+    MapStrided(),
+    ReduceStrided(),
+    MatmulTiled(),
+    PackWeights(),
+    WindowCopy(),
+)
 
 
 def for_problem(problem: Problem) -> tuple[Algorithm, ...]:

@@ -5,8 +5,10 @@ Halo and channel slice are run-time arguments, so one kernel serves every halo a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from clconv.algorithms.strides import STORAGE_TYPES, load
 from clconv.codegen.plan import Scalar
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
@@ -96,6 +98,54 @@ def check_layouts(problem: Problem, wanted: Mapping[str, Layout]) -> None:
         elif spec.layout == least:
             continue
         raise UnsupportedError(f"{problem}: {name} must be stored as {least} (or with a larger halo), got {spec.layout}; reorder it first")
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An input as the templates of maps and reductions see it."""
+
+    name: str
+    dtype: str
+
+    @property
+    def storage(self) -> str:
+        return STORAGE_TYPES[self.dtype]
+
+    def load(self, pointer: str, at: str) -> str:
+        """The C that reads element `at` from `pointer` on as a float."""
+        return load(pointer, at, self.dtype)
+
+
+def why_not_operands(shape: tuple[int, ...], operands: Sequence[TensorSpec]) -> str | None:
+    """The refusal of operands that are neither of the full shape nor the same at all positions of a plane, or None."""
+    if len(shape) not in (3, 4):
+        return f"needs a shape of N, C and one or two spatial axes, got {shape}"
+    for spec in operands:
+        if spec.dtype == "int32":
+            return f"needs float operands, got int32 of shape {spec.shape}"
+        if spec.shape != shape and (len(spec.shape) > len(shape) or any(n != 1 for n in spec.shape[2 - len(shape):])):
+            return f"needs operands of shape {shape} or with one value for all positions of a plane, got {spec.shape}"
+    return None
+
+
+def full_operands(shape: tuple[int, ...], operands: Sequence[TensorSpec]) -> list[Operand]:
+    """The operands of the full shape, which are stored blocked: x0, x1, ... by their place."""
+    return [Operand(f"x{i}", spec.dtype) for i, spec in enumerate(operands) if spec.shape == shape]
+
+
+def small_operands(shape: tuple[int, ...], operands: Sequence[TensorSpec]) -> list[Operand]:
+    """The other operands, which are plain and repeat over the plane."""
+    return [Operand(f"x{i}", spec.dtype) for i, spec in enumerate(operands) if spec.shape != shape]
+
+
+def small_strides(spec: TensorSpec, rank: int) -> dict[str, int]:
+    """Distances between the values of neighbouring images and channels of a plain operand that repeats over the plane; 0 where it repeats.
+
+    >>> small_strides(TensorSpec((1, 20, 1, 1)), 4)
+    {'image': 0, 'channel': 1}
+    """
+    batch, channels = ((1,) * (rank - len(spec.shape)) + spec.shape)[:2]
+    return {"image": channels if batch > 1 else 0, "channel": 1 if channels > 1 else 0}
 
 
 def bindings(*parts: Mapping[str, str | int | float | Scalar]) -> tuple[tuple[str, str | int | float | Scalar], ...]:

@@ -22,10 +22,9 @@ def per_axis_constants(name: str, values: Size, fill: int = 1) -> dict[str, str]
     return {f"{name}_{letter}": f"({value})" for letter, value in zip(AXES, three(values, fill), strict=True)}
 
 
-def tasks_each(tasks: int, repeats: int, traits: DeviceTraits) -> int:
-    """How many of `tasks` neighbouring tasks one work-item does, when each is done `repeats` times over: one on GPUs; on CPU devices so
-    many that some sixteen work-items per core remain."""
-    return max(1, min(tasks, tasks * repeats // (16 * traits.compute_units))) if traits.is_cpu else 1
+def tasks_each(tasks: int, traits: DeviceTraits) -> int:
+    """How many of `tasks` neighbouring tasks one work-item does: one on GPUs, on CPU devices so many that sixteen items per core remain."""
+    return max(1, tasks // (16 * traits.compute_units)) if traits.is_cpu else 1
 
 
 def check_operands(problem: Problem) -> None:

@@ -227,6 +227,7 @@ def kernel_source(problem: ConvProblem, traits: DeviceTraits, tile: ConvBlockedP
     kernel = (1, *problem.geometry.kernel)[-2:]
     empty = not rows.taps or not columns.taps
     constants: dict[str, int | str] = {"BLOCK": traits.block, "BLOCK_IN": layout.block, "UNROLL": tile.unroll}
+    constants |= {"TILE_H": tile.tile_h, "TILE_W": tile.tile_w, "TILE_K": tile.tile_k, "STEP_WEIGHTS": tile.tile_k * traits.block}
     for name, axis, size in (("H", rows, kernel[0]), ("W", columns, kernel[1])):
         shape = {"KERNEL": size, "TAPS": axis.taps, "STEP": axis.step, "TAP_STEP": axis.tap_step, "READ_STRIDE": axis.read_stride}
         constants |= {f"{key}_{name}": 1 if empty else value for key, value in shape.items()}

@@ -1,8 +1,8 @@
 """Direct convolution on plain tensors: every rank, pass, group count and epilogue. The last resort of its family.
 
-All ranks run as three axes, leading ones of size 1. The tensor that windows slide over is first copied in float into scratch, with the zeros
-of its padding around it and its columns sorted by residue modulo the stride, so that the sums run without a test and load whole vectors.
-The zeros are multiplied like numbers: an infinite weight gives NaN where it meets padding.
+All ranks run as three axes, leading ones of size 1. The tensor that windows slide over is first copied in float into scratch, with the
+zeros of its padding around it and its columns sorted by residue modulo the stride, so that the sums run without a test and load whole
+vectors. The zeros are multiplied like numbers: an infinite weight gives NaN where it meets padding.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.common import AXES, CEIL_DIV, GROUP, check_operands, per_axis_constants, tasks_each, three
 from clconv.codegen.expressions import activation_macro
-from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
+from clconv.codegen.plan import KernelCall, KernelSource, Names, Plan, names
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
-from clconv.geometry import ConvGeometry, Phase, Size
+from clconv.geometry import ConvGeometry, Phase
 from clconv.problem import ConvProblem, Pass
 from clconv.tensor import MOST_ELEMENTS, round_up
 
-AXES = "DHW"
 TILES = ((1, 4), (2, 4), (4, 2), (6, 2), (8, 2))
-GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,6 @@ def _chain(values: list[int]) -> str:
     if len(set(values)) == 1:
         return str(values[0])
     return "(" + "".join(f"(f) == {i} ? {v} : " for i, v in enumerate(values[:-1])) + f"{values[-1]})"
-
-
-def three(values: Size, fill: int = 1) -> tuple[int, int, int]:
-    """Sizes of one to three axes as (depth, height, width)."""
-    d, h, w = (fill,) * (3 - len(values)) + tuple(values)
-    return d, h, w
 
 
 def axes_of(problem: ConvProblem) -> tuple[Axis, Axis, Axis]:
@@ -156,11 +149,10 @@ class Staged:
                 "split the batch"
             )
         group = traits.group(GROUP)
-        constants = {f"BEGIN_{a}": f"({b})" for a, b in zip(AXES, self.begin, strict=True)}
-        constants |= {"SPLIT": str(self.split), "GROUP": str(group), "CEIL_DIV(a, b)": "((a) > 0 ? ((a) + (b) - 1) / (b) : -(-(a) / (b)))"}
+        constants = per_axis_constants("BEGIN", self.begin) | CEIL_DIV | {"SPLIT": str(self.split), "GROUP": str(group)}
         source = KernelSource("conv_direct_stage", "conv_direct_stage", names(constants), (), problem.dtype, (group, 1, 1))
         rows = self.extent[0] * self.extent[1]
-        each = max(1, min(rows, rows * self.planes // (16 * traits.compute_units))) if traits.is_cpu else 1
+        each = min(rows, tasks_each(rows * self.planes, traits))
         bindings = dict(x=self.operand, staged=self.name, rows_each=each, pitch=self.pitch)
         bindings |= dict(zip(("depth", "height", "width"), self.size, strict=True))
         bindings |= dict(staged_depth=self.extent[0], staged_height=self.extent[1])
@@ -203,8 +195,7 @@ class ConvDirect(Algorithm[ConvProblem]):
                     yield params
 
     def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
-        for name in problem.tensors():
-            problem.spec(name).check_addressable(str(problem))
+        check_operands(problem)
         if isinstance(params, WeightsParams):
             return plan_weights(problem, traits, params)
         assert isinstance(params, DirectParams)
@@ -256,13 +247,14 @@ def plan_sums(problem: ConvProblem, traits: DeviceTraits, params: DirectParams) 
     bindings |= {name: name for name in ("bias", "residual") if name in problem.tensors()}
     phases = math.prod(len(a.phases) for a in axes)
     group = traits.group(GROUP)
-    source = KernelSource("conv_direct", "conv_direct", *_sums_source(problem, params, axes), problem.dtype, (group, 1, 1))
+    constants, arguments = _sums_source(problem, params, axes)
+    source = KernelSource("conv_direct", "conv_direct", constants, arguments, problem.dtype, (group, 1, 1))
     items = (math.prod(tiles) * phases, g.groups * -(-own // params.tile_k), problem.batch)
     sums = KernelCall(source, items, names(bindings))  # type: ignore[arg-type]
     return Plan((*calls, staged.call(problem, traits), sums), (*scratch, (staged.name, 4 * staged.elements)))
 
 
-def _sums_source(problem: ConvProblem, params: DirectParams, axes: tuple[Axis, Axis, Axis]) -> tuple:
+def _sums_source(problem: ConvProblem, params: DirectParams, axes: tuple[Axis, Axis, Axis]) -> tuple[Names, Names]:
     """Header constants and render arguments of the template `conv_direct`."""
     constants: dict[str, object] = vector_macros(params.lanes, problem.dtype)
     for letter, axis, kernel in zip(AXES, axes, three(problem.geometry.kernel), strict=True):
@@ -289,7 +281,7 @@ def _staged_weights(problem: ConvProblem, traits: DeviceTraits) -> tuple[tuple[K
 def plan_weights(problem: ConvProblem, traits: DeviceTraits, params: WeightsParams) -> Plan:
     """Backward-weights: stage x and dy, sum runs of output rows, add up the runs."""
     g = problem.geometry
-    kernel, stride, dilation = three(g.kernel), three(g.stride), three(g.dilation)
+    kernel, stride = three(g.kernel), three(g.stride)
     begin = three(tuple(a for a, _ in g.padding), 0)
     out = three(problem.output_size)
     reach = three(g.effective_kernel)
@@ -324,7 +316,7 @@ def _weights_source(problem: ConvProblem, params: WeightsParams, tiles_s: int, g
     g: ConvGeometry = problem.geometry
     constants: dict[str, object] = vector_macros(params.lanes, problem.dtype)
     for name, values in (("KERNEL", g.kernel), ("STRIDE", g.stride), ("DILATION", g.dilation)):
-        constants |= {f"{name}_{letter}": value for letter, value in zip(AXES, three(values), strict=True)}
+        constants |= per_axis_constants(name, values)
     constants |= {"TILE_K": params.tile_k, "TILE_C": params.tile_c, "TILE_S": params.tile_s, "TILES_S": tiles_s}
     arguments = names(
         entry="conv_direct_weights", tile_k=params.tile_k, tile_c=params.tile_c, tile_s=params.tile_s, masked=params.lanes > 1

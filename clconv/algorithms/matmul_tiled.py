@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.strides import check_addressable
+from clconv.algorithms.strides import check_addressable, unaligned_moves
 from clconv.codegen.expressions import activation_macro
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
@@ -78,12 +78,10 @@ class MatmulTiled(Algorithm[MatmulProblem]):
         constants: dict[str, object] = {"TILE_ROWS": params.rows, "COLUMNS": params.columns}
         if params.width == 1:
             return {**constants, "vec": "float"}
-        load, store = ("vload", "vstore") if problem.dtype == "float32" else ("vload_half", "vstore_half")
         copied = round_up(params.rows, params.width)
         return {
-            **constants, "COPIED": copied, "TILE_STEPS": f"(CHUNK * TILE_ROWS + {copied - params.rows})", "BLOCK": params.width, "VECTORS": params.vectors, "CHUNK": params.chunk, "ROWS_MOST": params.rows_most,
-            "DOT_ROWS": DOT_ROWS, "LOADU(p, i)": f"{load}{params.width}(0, (p) + (i))",
-            "STOREU(p, i, v)": f"{store}{params.width}((v), 0, (p) + (i))",
+            **constants, **unaligned_moves(problem.dtype, params.width), "COPIED": copied, "TILE_STEPS": f"(CHUNK * TILE_ROWS + {copied - params.rows})", "BLOCK": params.width, "VECTORS": params.vectors, "CHUNK": params.chunk, "ROWS_MOST": params.rows_most,
+            "DOT_ROWS": DOT_ROWS,
         }
 
     def _shares(self, problem: MatmulProblem, traits: DeviceTraits, params: MatmulTiledParams) -> tuple[int, int]:

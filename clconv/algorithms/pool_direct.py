@@ -57,14 +57,14 @@ class PoolDirect(Algorithm[PoolProblem]):
         bindings |= dict(zip(("depth", "height", "width"), size, strict=True))
         bindings |= dict(zip(("o_count", "p_count", "q_count"), outputs, strict=True))
         if forward and problem.geometry is None:
-            tasks = math.prod(outputs)
+            tasks = planes * math.prod(outputs)
         else:
             *rows, columns = outputs if forward else size
             bindings["tiles"] = -(-columns // params.tile)
-            tasks = math.prod(rows) * -(-columns // params.tile)
-        each = tasks_each(tasks, planes, traits)
-        bindings["tasks_each"] = each
-        return Plan((KernelCall(source, (-(-tasks // each), planes, 1), names(bindings)),))  # type: ignore[arg-type]
+            tasks = planes * math.prod(rows) * -(-columns // params.tile)
+        each = tasks_each(tasks, traits)
+        bindings |= {"planes": planes, "tasks_each": each}
+        return Plan((KernelCall(source, (-(-tasks // each), 1, 1), names(bindings)),))  # type: ignore[arg-type]
 
 
 def shared_divisor(problem: PoolProblem, geometry: PoolGeometry) -> float | None:

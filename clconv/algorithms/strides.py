@@ -22,6 +22,21 @@ def load(pointer: str, at: str, dtype: str) -> str:
     return f"vload_half({at}, {pointer})" if dtype == "float16" else f"{pointer}[{at}]"
 
 
+def store(pointer: str, at: str, value: str, dtype: str) -> str:
+    """The OpenCL C statement that writes element `at` of a buffer."""
+    return f"vstore_half({value}, {at}, {pointer});" if dtype == "float16" else f"{pointer}[{at}] = {value};"
+
+
+def unaligned_moves(dtype: str, width: int) -> dict[str, str]:
+    """Header constants LOADU(p, i) and STOREU(p, i, v): vectors of `width` floats at any element. The kernel defines the type
+    `loose`, a `vec` aligned as one element: on some drivers vloadN is a call that is not inlined."""
+    if width == 1:
+        return {"LOADU(p, i)": "LOAD(p, i)", "STOREU(p, i, v)": "STORE(p, i, v)"}
+    if dtype == "float32":
+        return {"LOADU(p, i)": "(*(__global const loose *)((p) + (i)))", "STOREU(p, i, v)": "(*(__global loose *)((p) + (i)) = (v))"}
+    return {"LOADU(p, i)": f"vload_half{width}(0, (p) + (i))", "STOREU(p, i, v)": f"vstore_half{width}((v), 0, (p) + (i))"}
+
+
 def check_addressable(problem: Problem, *shapes: tuple[int, ...]) -> None:
     """Refuses operands, and index spaces `shapes` of their own, that 32-bit indices do not reach."""
     for name in problem.tensors():
@@ -142,6 +157,10 @@ class Access:
         """The element `column` of the innermost loop, in C; `row` points to its element 0."""
         return load(row, self.at(column), self.dtype)
 
+    def store(self, row: str, column: str, value: str) -> str:
+        """The statement that writes the element `column` of the innermost loop, in C."""
+        return store(row, self.at(column), value, self.dtype)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -156,7 +175,7 @@ class Target:
 
     def store(self, row: str, column: str, value: str) -> str:
         """The statement that writes element `column`, in C; `row` points to element 0."""
-        return f"vstore_half({value}, {column}, {row});" if self.dtype == "float16" else f"{row}[{column}] = {value};"
+        return store(row, column, value, self.dtype)
 
 
 def declared(statements: Statements, targets: Sequence[Target] = ()) -> tuple[str, ...]:

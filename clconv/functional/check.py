@@ -11,7 +11,9 @@ def batched(value: object, rank: int, operation: str) -> Node:
     """`value` as a node with N, C and `rank` spatial axes."""
     node = as_node(value)
     if node.ndim == rank + 1:
-        raise GeometryError(f"{operation}: input of shape {node.shape} has no batch axis; add one with x[None], giving (N, C, {'spatial' if rank else ''}...)")
+        raise GeometryError(
+            f"{operation}: input of shape {node.shape} has no batch axis; add one with x[None], giving (N, C and {rank} spatial axes)"
+        )
     if node.ndim != rank + 2:
         raise GeometryError(f"{operation}: input must have {rank + 2} axes (N, C and {rank} spatial), got shape {node.shape}")
     return floating(node, operation)

@@ -49,16 +49,27 @@ def _extras(bias: object, residual: object, channels: int, what: str) -> list[No
 
 
 def _convolve(
-    rank: int, input: Any, weight: Any, bias: Any, stride: IntLike, padding: Padding, dilation: IntLike, groups: int,
-    flip_kernel: bool, activation: Activation, residual: Any, algorithm: str | None,
-) -> Node:  # fmt: skip
+    rank: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: IntLike,
+    padding: Padding,
+    dilation: IntLike,
+    groups: int,
+    flip_kernel: bool,
+    activation: Activation,
+    residual: Any,
+    algorithm: str | None,
+) -> Node:
     what = f"conv{rank}d"
     x = batched(input, rank, what)
     w = _weight(weight, rank, what, x.dtype)
     geometry = ConvGeometry.make(w.shape[2:], stride, padding, dilation, groups, input_size=x.shape[2:], operation=what)
     if x.shape[1] != w.shape[1] * groups:
         raise GeometryError(
-            f"{what}: input channels {x.shape[1]} != weight channels {w.shape[1]} x groups {groups} (= {w.shape[1] * groups}); x {x.shape}, w {w.shape}"
+            f"{what}: input channels {x.shape[1]} != weight channels {w.shape[1]} x groups {groups} (= {w.shape[1] * groups}); "
+            f"x {x.shape}, w {w.shape}"
         )
     if w.shape[0] % groups:
         raise GeometryError(f"{what}: output channels {w.shape[0]} do not divide by groups {groups}; w {w.shape}")
@@ -67,21 +78,54 @@ def _convolve(
         w = flip(w, tuple(range(2, w.ndim)))
     extra = _extras(bias, residual, w.shape[0], what)
     return make(
-        "conv", x, w, *extra, geometry=geometry, direction=Pass.FORWARD, bias=bias is not None, residual=residual is not None,
-        activation=_activation(activation, what), algorithm=algorithm, operation=what,
-    )  # fmt: skip
+        "conv",
+        x,
+        w,
+        *extra,
+        geometry=geometry,
+        direction=Pass.FORWARD,
+        bias=bias is not None,
+        residual=residual is not None,
+        activation=_activation(activation, what),
+        algorithm=algorithm,
+        operation=what,
+    )
 
 
 @operation
-def conv1d(input: Any, weight: Any, bias: Any = None, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1, groups: int = 1, *,
-           flip_kernel: bool = False, activation: Activation = None, residual: Any = None, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    flip_kernel: bool = False,
+    activation: Activation = None,
+    residual: Any = None,
+    algorithm: str | None = None,
+) -> Any:
     """Cross-correlation over one axis: x (N, C, L), weight (K, C/groups, m), bias (K,) -> (N, K, L'). See conv2d."""
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm)
 
 
 @operation
-def conv2d(input: Any, weight: Any, bias: Any = None, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1, groups: int = 1, *,
-           flip_kernel: bool = False, activation: Activation = None, residual: Any = None, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    flip_kernel: bool = False,
+    activation: Activation = None,
+    residual: Any = None,
+    algorithm: str | None = None,
+) -> Any:
     """Cross-correlation over two axes, as torch.nn.functional.conv2d: x (N, C, H, W), weight (K, C/groups, R, S) -> (N, K, H', W').
 
     `padding`: an int, one per axis, a (begin, end) pair per axis, or "valid" (narrow), "same", "full" (wide).
@@ -95,16 +139,37 @@ def conv2d(input: Any, weight: Any, bias: Any = None, stride: IntLike = 1, paddi
 
 
 @operation
-def conv3d(input: Any, weight: Any, bias: Any = None, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1, groups: int = 1, *,
-           flip_kernel: bool = False, activation: Activation = None, residual: Any = None, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    flip_kernel: bool = False,
+    activation: Activation = None,
+    residual: Any = None,
+    algorithm: str | None = None,
+) -> Any:
     """Cross-correlation over three axes: x (N, C, D, H, W), weight (K, C/groups, T, R, S) -> (N, K, D', H', W'). See conv2d."""
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm)
 
 
 def _transpose(
-    rank: int, input: Any, weight: Any, bias: Any, stride: IntLike, padding: Padding, output_padding: IntLike, groups: int, dilation: IntLike,
-    activation: Activation, algorithm: str | None,
-) -> Node:  # fmt: skip
+    rank: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: IntLike,
+    padding: Padding,
+    output_padding: IntLike,
+    groups: int,
+    dilation: IntLike,
+    activation: Activation,
+    algorithm: str | None,
+) -> Node:
     what = f"conv_transpose{rank}d"
     x = batched(input, rank, what)
     w = _weight(weight, rank, what, x.dtype)
@@ -116,21 +181,53 @@ def _transpose(
     size = geometry.transposed_output_size(x.shape[2:], what)
     extra = _extras(bias, None, w.shape[1] * groups, what)
     return make(
-        "conv", x, w, *extra, geometry=geometry, direction=Pass.BACKWARD_DATA, size=size, bias=bias is not None, transposed=True,
-        activation=_activation(activation, what), algorithm=algorithm, operation=what,
-    )  # fmt: skip
+        "conv",
+        x,
+        w,
+        *extra,
+        geometry=geometry,
+        direction=Pass.BACKWARD_DATA,
+        size=size,
+        bias=bias is not None,
+        transposed=True,
+        activation=_activation(activation, what),
+        algorithm=algorithm,
+        operation=what,
+    )
 
 
 @operation
-def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: IntLike = 1, padding: Padding = 0, output_padding: IntLike = 0,
-                     groups: int = 1, dilation: IntLike = 1, *, activation: Activation = None, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    output_padding: IntLike = 0,
+    groups: int = 1,
+    dilation: IntLike = 1,
+    *,
+    activation: Activation = None,
+    algorithm: str | None = None,
+) -> Any:
     """Transposed convolution over one axis: x (N, C, p), weight (C, K/groups, m) -> (N, K, s (p - 1) + m - pads). See conv_transpose2d."""
     return _transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm)
 
 
 @operation
-def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: IntLike = 1, padding: Padding = 0, output_padding: IntLike = 0,
-                     groups: int = 1, dilation: IntLike = 1, *, activation: Activation = None, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    output_padding: IntLike = 0,
+    groups: int = 1,
+    dilation: IntLike = 1,
+    *,
+    activation: Activation = None,
+    algorithm: str | None = None,
+) -> Any:
     """Transposed (fractionally strided) convolution, as torch.nn.functional.conv_transpose2d.
 
     x (N, C, H, W), weight (C, K/groups, R, S) -> (N, K, s (H - 1) + R' - pads + output_padding, ...). No inserted zeros are multiplied.
@@ -139,14 +236,34 @@ def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: IntLike 
 
 
 @operation
-def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: IntLike = 1, padding: Padding = 0, output_padding: IntLike = 0,
-                     groups: int = 1, dilation: IntLike = 1, *, activation: Activation = None, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv_transpose3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    output_padding: IntLike = 0,
+    groups: int = 1,
+    dilation: IntLike = 1,
+    *,
+    activation: Activation = None,
+    algorithm: str | None = None,
+) -> Any:
     """Transposed convolution over three axes. See conv_transpose2d."""
     return _transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm)
 
 
-def _input_gradient(rank: int, input_size: Size, weight: Any, grad_output: Any, stride: IntLike, padding: Padding, dilation: IntLike, groups: int,
-                    algorithm: str | None) -> Node:  # fmt: skip
+def _input_gradient(
+    rank: int,
+    input_size: Size,
+    weight: Any,
+    grad_output: Any,
+    stride: IntLike,
+    padding: Padding,
+    dilation: IntLike,
+    groups: int,
+    algorithm: str | None,
+) -> Node:
     what = f"conv{rank}d_input"
     dy = batched(grad_output, rank, what)
     w = _weight(weight, rank, what, dy.dtype)
@@ -154,59 +271,126 @@ def _input_gradient(rank: int, input_size: Size, weight: Any, grad_output: Any, 
     geometry = ConvGeometry.make(w.shape[2:], stride, padding, dilation, groups, input_size=shape[2:], operation=what)
     expected = (shape[0], w.shape[0], *geometry.output_size(shape[2:], what))
     if dy.shape != expected or shape[1] != w.shape[1] * groups:
-        raise GeometryError(f"{what}: grad_output {dy.shape} must be {expected} for input {shape} and weight {w.shape} with groups {groups}")
+        raise GeometryError(
+            f"{what}: grad_output {dy.shape} must be {expected} for input {shape} and weight {w.shape} with groups {groups}"
+        )
     return make("conv", dy, w, geometry=geometry, direction=Pass.BACKWARD_DATA, size=shape[2:], algorithm=algorithm, operation=what)
 
 
-def _weight_gradient(rank: int, input: Any, weight_size: Size, grad_output: Any, stride: IntLike, padding: Padding, dilation: IntLike, groups: int,
-                     algorithm: str | None) -> Node:  # fmt: skip
+def _weight_gradient(
+    rank: int,
+    input: Any,
+    weight_size: Size,
+    grad_output: Any,
+    stride: IntLike,
+    padding: Padding,
+    dilation: IntLike,
+    groups: int,
+    algorithm: str | None,
+) -> Node:
     what = f"conv{rank}d_weight"
     x, dy = batched(input, rank, what), batched(grad_output, rank, what)
     shape = per_axis(weight_size, rank + 2, "weight_size", 1, what)
     geometry = ConvGeometry.make(shape[2:], stride, padding, dilation, groups, input_size=x.shape[2:], operation=what)
     expected = (x.shape[0], shape[0], *geometry.output_size(x.shape[2:], what))
     if dy.shape != expected or x.shape[1] != shape[1] * groups:
-        raise GeometryError(f"{what}: grad_output {dy.shape} must be {expected} for input {x.shape} and weight {shape} with groups {groups}")
+        raise GeometryError(
+            f"{what}: grad_output {dy.shape} must be {expected} for input {x.shape} and weight {shape} with groups {groups}"
+        )
     return make("conv", x, dy, geometry=geometry, direction=Pass.BACKWARD_WEIGHTS, algorithm=algorithm, operation=what)
 
 
 @operation
-def conv1d_input(input_size: Size, weight: Any, grad_output: Any, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1,
-                 groups: int = 1, *, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv1d_input(
+    input_size: Size,
+    weight: Any,
+    grad_output: Any,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    algorithm: str | None = None,
+) -> Any:
     """Gradient of conv1d with respect to its input of shape `input_size` (torch.nn.grad.conv1d_input)."""
     return _input_gradient(1, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm)
 
 
 @operation
-def conv2d_input(input_size: Size, weight: Any, grad_output: Any, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1,
-                 groups: int = 1, *, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv2d_input(
+    input_size: Size,
+    weight: Any,
+    grad_output: Any,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    algorithm: str | None = None,
+) -> Any:
     """Gradient of conv2d with respect to its input of shape `input_size` (torch.nn.grad.conv2d_input)."""
     return _input_gradient(2, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm)
 
 
 @operation
-def conv3d_input(input_size: Size, weight: Any, grad_output: Any, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1,
-                 groups: int = 1, *, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv3d_input(
+    input_size: Size,
+    weight: Any,
+    grad_output: Any,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    algorithm: str | None = None,
+) -> Any:
     """Gradient of conv3d with respect to its input of shape `input_size` (torch.nn.grad.conv3d_input)."""
     return _input_gradient(3, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm)
 
 
 @operation
-def conv1d_weight(input: Any, weight_size: Size, grad_output: Any, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1,
-                  groups: int = 1, *, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv1d_weight(
+    input: Any,
+    weight_size: Size,
+    grad_output: Any,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    algorithm: str | None = None,
+) -> Any:
     """Gradient of conv1d with respect to its weight of shape `weight_size` (torch.nn.grad.conv1d_weight)."""
     return _weight_gradient(1, input, weight_size, grad_output, stride, padding, dilation, groups, algorithm)
 
 
 @operation
-def conv2d_weight(input: Any, weight_size: Size, grad_output: Any, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1,
-                  groups: int = 1, *, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv2d_weight(
+    input: Any,
+    weight_size: Size,
+    grad_output: Any,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    algorithm: str | None = None,
+) -> Any:
     """Gradient of conv2d with respect to its weight of shape `weight_size` (torch.nn.grad.conv2d_weight)."""
     return _weight_gradient(2, input, weight_size, grad_output, stride, padding, dilation, groups, algorithm)
 
 
 @operation
-def conv3d_weight(input: Any, weight_size: Size, grad_output: Any, stride: IntLike = 1, padding: Padding = 0, dilation: IntLike = 1,
-                  groups: int = 1, *, algorithm: str | None = None) -> Any:  # fmt: skip
+def conv3d_weight(
+    input: Any,
+    weight_size: Size,
+    grad_output: Any,
+    stride: IntLike = 1,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    groups: int = 1,
+    *,
+    algorithm: str | None = None,
+) -> Any:
     """Gradient of conv3d with respect to its weight of shape `weight_size` (torch.nn.grad.conv3d_weight)."""
     return _weight_gradient(3, input, weight_size, grad_output, stride, padding, dilation, groups, algorithm)

@@ -25,5 +25,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         if b.shape != (w.shape[0],):
             raise GeometryError(f"linear: bias has shape {b.shape}, expected ({w.shape[0]},)")
         extra.append(b)
-    flat = make("matmul", reshape(x, (-1, x.shape[-1])) if x.ndim > 2 else x, w, *extra, transpose_b=True, bias=bias is not None, operation="linear")
+    flat = make(
+        "matmul", reshape(x, (-1, x.shape[-1])) if x.ndim > 2 else x, w, *extra, transpose_b=True, bias=bias is not None, operation="linear"
+    )
     return reshape(flat, (*x.shape[:-1], w.shape[0]))

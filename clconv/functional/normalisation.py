@@ -48,7 +48,9 @@ def _training(input: Any, running_mean: Any, running_var: Any, weight: Any, bias
     axes = (0, *range(2, x.ndim))
     count = x.spec.elements // x.shape[1]
     if count < 2:
-        raise GeometryError(f"batch_norm: training needs more than one value a channel, got x {x.shape}; use a larger batch or training=False")
+        raise GeometryError(
+            f"batch_norm: training needs more than one value a channel, got x {x.shape}; use a larger batch or training=False"
+        )
     mean = mean_over(x, axes)
     var = make("variance", x, mean, axes=axes)
     y = _normalise(x, mean, var, weight, bias, eps, training=True)
@@ -61,8 +63,16 @@ def _training(input: Any, running_mean: Any, running_var: Any, weight: Any, bias
     return y, new_mean, new_var
 
 
-def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
-               momentum: float = 0.1, eps: float = 1e-5) -> Any:  # fmt: skip
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
     """weight (x - mean) / sqrt(var + eps) + bias per channel, as torch.nn.functional.batch_norm: x (N, C, ...).
 
     When training, mean and (biased) variance are the batch's, and the running ones move towards them (variance unbiased) by `momentum`:

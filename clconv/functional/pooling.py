@@ -14,8 +14,16 @@ from clconv.graph.ops.reduce import mean_over
 from clconv.graph.ops.shape import item
 
 
-def _max_pool(rank: int, input: Any, kernel: IntLike, stride: IntLike | None, padding: Padding, dilation: IntLike, ceil_mode: bool,
-              return_indices: bool) -> Any:  # fmt: skip
+def _max_pool(
+    rank: int,
+    input: Any,
+    kernel: IntLike,
+    stride: IntLike | None,
+    padding: Padding,
+    dilation: IntLike,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
     what = f"max_pool{rank}d"
     x = batched(input, rank, what)
     geometry = PoolGeometry.make(kernel, stride, padding, dilation, ceil_mode, rank=rank, input_size=x.shape[2:], operation=what)
@@ -25,15 +33,29 @@ def _max_pool(rank: int, input: Any, kernel: IntLike, stride: IntLike | None, pa
 
 
 @operation
-def max_pool1d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, padding: Padding = 0, dilation: IntLike = 1,
-               ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+def max_pool1d(
+    input: Any,
+    kernel_size: IntLike,
+    stride: IntLike | None = None,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """Maximum over windows of one axis: (N, C, L) -> (N, C, L'). See max_pool2d."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @operation
-def max_pool2d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, padding: Padding = 0, dilation: IntLike = 1,
-               ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+def max_pool2d(
+    input: Any,
+    kernel_size: IntLike,
+    stride: IntLike | None = None,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """Maximum over windows: (N, C, H, W) -> (N, C, H', W'), as torch.nn.functional.max_pool2d.
 
     Padding never wins, NaN does. With `return_indices` also the position of each maximum in its input plane (int32).
@@ -44,14 +66,29 @@ def max_pool2d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, 
 
 
 @operation
-def max_pool3d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, padding: Padding = 0, dilation: IntLike = 1,
-               ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+def max_pool3d(
+    input: Any,
+    kernel_size: IntLike,
+    stride: IntLike | None = None,
+    padding: Padding = 0,
+    dilation: IntLike = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """Maximum over windows of three axes. See max_pool2d."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def _avg_pool(rank: int, input: Any, kernel: IntLike, stride: IntLike | None, padding: Padding, ceil_mode: bool, count_include_pad: bool,
-              divisor_override: int | None = None) -> Node:  # fmt: skip
+def _avg_pool(
+    rank: int,
+    input: Any,
+    kernel: IntLike,
+    stride: IntLike | None,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None = None,
+) -> Node:
     what = f"avg_pool{rank}d"
     x = batched(input, rank, what)
     geometry = PoolGeometry.make(kernel, stride, padding, 1, ceil_mode, rank=rank, input_size=x.shape[2:], operation=what)
@@ -62,15 +99,28 @@ def _avg_pool(rank: int, input: Any, kernel: IntLike, stride: IntLike | None, pa
 
 
 @operation
-def avg_pool1d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, padding: Padding = 0, ceil_mode: bool = False,
-               count_include_pad: bool = True) -> Any:  # fmt: skip
+def avg_pool1d(
+    input: Any,
+    kernel_size: IntLike,
+    stride: IntLike | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
     """Mean over windows of one axis. See avg_pool2d."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 @operation
-def avg_pool2d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, padding: Padding = 0, ceil_mode: bool = False,
-               count_include_pad: bool = True, divisor_override: int | None = None) -> Any:  # fmt: skip
+def avg_pool2d(
+    input: Any,
+    kernel_size: IntLike,
+    stride: IntLike | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     """Mean over windows: (N, C, H, W) -> (N, C, H', W'), as torch.nn.functional.avg_pool2d.
 
     Divides by the window's size clipped to input and padding (without the padding where `count_include_pad` is false), or by
@@ -80,8 +130,15 @@ def avg_pool2d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, 
 
 
 @operation
-def avg_pool3d(input: Any, kernel_size: IntLike, stride: IntLike | None = None, padding: Padding = 0, ceil_mode: bool = False,
-               count_include_pad: bool = True, divisor_override: int | None = None) -> Any:  # fmt: skip
+def avg_pool3d(
+    input: Any,
+    kernel_size: IntLike,
+    stride: IntLike | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     """Mean over windows of three axes. See avg_pool2d."""
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 

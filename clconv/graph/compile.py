@@ -74,10 +74,15 @@ class Assembly:
             writer = next((i for i, step in enumerate(self.steps) if any(v.root is root for v in step.outputs)), None)
             readers = [i for i, step in enumerate(self.steps) if any(_is_parameter(v, parameter) for v in step.inputs)]
             direct = (
-                writer is not None and overwrites(self.steps[writer]) and root.output is None and id(root) not in self._redirect
-                and all(i <= writer for i in readers) and root.spec.elements == value.spec.elements and root.is_plain()
+                writer is not None
+                and overwrites(self.steps[writer])
+                and root.output is None
+                and id(root) not in self._redirect
+                and all(i <= writer for i in readers)
+                and root.spec.elements == value.spec.elements
+                and root.is_plain()
                 and all(v.spec.elements == root.spec.elements for v in self.steps[writer].inputs if _is_parameter(v, parameter))
-            )  # fmt: skip
+            )
             if direct:
                 self._redirect[id(root)] = parameter
                 continue
@@ -166,7 +171,9 @@ def _with_input_layouts(graph: Graph, layouts: Sequence[Layout]) -> Graph:
             inputs = [done[id(source)] for source in node.inputs]
             done[id(node)] = Node(node.op, inputs, node.attributes, node.results, node.label) if node.inputs else node
     return Graph(
-        tuple(done[id(n)] for n in graph.inputs), tuple(done[id(n)] for n in graph.outputs), tuple((p, done[id(n)]) for p, n in graph.updates)
+        tuple(done[id(n)] for n in graph.inputs),
+        tuple(done[id(n)] for n in graph.outputs),
+        tuple((p, done[id(n)]) for p, n in graph.updates),
     )
 
 
@@ -195,7 +202,13 @@ class Run:
             steps = assembly.placed()
             residents = [self._resident(parameter) for parameter in assembly.parameters]
             executor = Executor(
-                self.queue, steps, assembly.memory.total, assembly.prepared_memory.total, assembly.constants, residents, self.options.directory
+                self.queue,
+                steps,
+                assembly.memory.total,
+                assembly.prepared_memory.total,
+                assembly.constants,
+                residents,
+                self.options.directory,
             )
             found = self._variants[(inputs, outputs)] = (assembly, executor)
         return found
@@ -210,33 +223,45 @@ class Run:
 
     def __call__(self, *inputs: Any, out: Any = None, scalars: Mapping[str, float] | None = None, **named: Any) -> Any:
         """One run. Inputs in order or by name; `out`: an array (or tuple of them) to write into; a tuple comes back for several outputs."""
-        given = self._in_order(inputs, named)
-        queue = self.queue
-        targets = (out if isinstance(out, tuple) else (out,)) if out is not None else (None,) * len(self.graph.outputs)
+        given = inputs if len(inputs) == len(self.input_names) and not named else self._in_order(inputs, named)
         taken = [self._take(value, node) for value, node in zip(given, self.graph.inputs, strict=True)]
-        results = []
-        for target, node in zip(targets, self.graph.outputs, strict=True):
-            if target is None:
-                target = arrays.empty(queue, node.shape, node.dtype)
-            else:
-                arrays.check_device_array(target, node.spec, queue, "out")
-            results.append(target)
-        alignment = self.traits.buffer_alignment
-        layouts = (tuple(arrays.layout_of(a, alignment) for a in taken), tuple(arrays.layout_of(a, alignment) for a in results))
+        results, out_layouts = self._results(out)
+        layouts = (tuple([arrays.layout_of(a, self.traits.buffer_alignment) for a in taken]), out_layouts)
         assembly, executor = self._variant(*layouts)
         external = {("input", i): arrays.memory_of(a, layout) for i, (a, layout) in enumerate(zip(taken, layouts[0], strict=True))}
-        external.update({("output", i): arrays.memory_of(a, layout) for i, (a, layout) in enumerate(zip(results, layouts[1], strict=True))})
-        wait = [event for array in (*taken, *results) for event in array.events]
+        for i, array in enumerate(results):
+            external["output", i] = arrays.memory_of(array, out_layouts[i])
+        wait = [event for array in (taken if out is None else [*taken, *results]) for event in array.events]
         with executor.lock:
-            self._bring(assembly, executor)
-            executor.set_scalars({**self._scalars(), **(scalars or {})})
+            if assembly.parameters:
+                self._bring(assembly, executor)
+            if executor.scalar_names:
+                executor.set_scalars({**self._scalars(), **(scalars or {})})
             event = executor.run(external, wait or None)
             self._advance(assembly)
             self.calls += 1
-        for array in results:
-            if event is not None:
+        if event is not None:
+            for array in results:
                 array.add_event(event)
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _results(self, out: Any) -> tuple[list[Any], tuple[Layout, ...]]:
+        """Arrays for the outputs, new ones where the caller brings none, and how they are stored."""
+        if out is None:
+            return [arrays.empty(self.queue, node.shape, node.dtype) for node in self.graph.outputs], self._plain[1]
+        targets = out if isinstance(out, tuple) else (out,)
+        if len(targets) != len(self.graph.outputs):
+            raise ArrayError(f"out: {len(targets)} arrays given for {len(self.graph.outputs)} results; give one each, or None for a new one")
+        results = []
+        for target, node in zip(targets, self.graph.outputs, strict=True):
+            if target is None:
+                target = arrays.empty(self.queue, node.shape, node.dtype)
+            else:
+                if not arrays.is_array(target):
+                    raise ArrayError(f"out: expected a pyopencl array, got {type(target).__name__}")
+                arrays.check_device_array(target, node.spec, self.queue, "out")
+            results.append(target)
+        return results, tuple(arrays.layout_of(a, self.traits.buffer_alignment) for a in results)
 
     def _in_order(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
         values = dict(zip(self.input_names, inputs, strict=False)) | named
@@ -317,7 +342,9 @@ class Run:
         text = executor.sources(name)
         if not text:
             labels = list(dict.fromkeys(step.label for step in executor.steps))
-            raise UnsupportedError(f"source: no layer is named {name!r}; names are {', '.join(labels[:20])}{' ...' if len(labels) > 20 else ''}")
+            raise UnsupportedError(
+                f"source: no layer is named {name!r}; names are {', '.join(labels[:20])}{' ...' if len(labels) > 20 else ''}"
+            )
         return text
 
     def poison(self) -> None:
@@ -326,8 +353,9 @@ class Run:
             executor.poison()
 
 
-def compile_graph(graph: Graph, queue: Any = None, *, algorithms: Mapping[str, str] | None = None, kernels: str | None = None,
-                  passes: bool = True) -> Run:  # fmt: skip
+def compile_graph(
+    graph: Graph, queue: Any = None, *, algorithms: Mapping[str, str] | None = None, kernels: str | None = None, passes: bool = True
+) -> Run:
     """As `compile`, for a graph."""
     return Run(graph, queue or default_queue(), Options(tuple((algorithms or {}).items()), kernels, passes))
 

@@ -6,7 +6,7 @@ import fnmatch
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class Network:
         """All parameters, running statistics too, by name in order of definition."""
         raise NotImplementedError
 
-    def forward(self, *inputs: Node) -> Node | tuple[Node, ...]:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         """The computation, on graph nodes."""
         raise NotImplementedError
 
@@ -106,7 +106,9 @@ class Network:
         if isinstance(shapes, Mapping):
             return {name: tuple(shape) for name, shape in shapes.items()}
         if not all(isinstance(n, int | np.integer) and n >= 0 for n in shapes):
-            raise GeometryError(f"input shape {shapes!r} must be a tuple of sizes such as (1, 3, 224, 224), or a dict of them by input name")
+            raise GeometryError(
+                f"input shape {shapes!r} must be a tuple of sizes such as (1, 3, 224, 224), or a dict of them by input name"
+            )
         return {self.input_names()[0]: tuple(int(n) for n in shapes)}
 
     def trace(self, shapes: Shapes, training: bool = False) -> Graph:
@@ -160,7 +162,9 @@ class Network:
     def _set_trainable(self, patterns: tuple[str, ...], trainable: bool) -> None:
         names = [n for n in self.named_parameters() if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
         if not names:
-            raise CheckpointError(f"freeze: no parameter matches {', '.join(patterns)}; names look like {', '.join(list(self.named_parameters())[:3])}")
+            raise CheckpointError(
+                f"freeze: no parameter matches {', '.join(patterns)}; names look like {', '.join(list(self.named_parameters())[:3])}"
+            )
         for name in names:
             parameter = self.named_parameters()[name]
             if not name.rpartition(".")[2].startswith("running_"):

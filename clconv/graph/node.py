@@ -19,7 +19,9 @@ class Node:
 
     __slots__ = ("attributes", "inputs", "label", "op", "results")
 
-    def __init__(self, op: str, inputs: Iterable[Node], attributes: Mapping[str, Any], results: Iterable[TensorSpec], label: str = "") -> None:
+    def __init__(
+        self, op: str, inputs: Iterable[Node], attributes: Mapping[str, Any], results: Iterable[TensorSpec], label: str = ""
+    ) -> None:
         self.op = op
         self.inputs = tuple(inputs)
         self.attributes = MappingProxyType(dict(attributes))
@@ -91,7 +93,7 @@ def constant_node(value: np.ndarray) -> Node:
     """A small array fixed at compile time: float32, or int32 for whole numbers."""
     array = np.asarray(value)
     dtype = "int32" if array.dtype.kind in "iu" else "float32"
-    array = np.ascontiguousarray(array.astype(dtype))
+    array = np.array(array, dtype, order="C")
     return Node("constant", (), {"value": array}, (TensorSpec(array.shape, dtype),))
 
 

@@ -153,7 +153,11 @@ def fuse_elementwise(node: Node, context: Context) -> Node | None:
         before = OPS.get(source.op)
         if not isinstance(before, MapOp) or source.shape != node.shape or not context.only_reader(source) or len(source.results) > 1:
             continue
-        if list(node.inputs).count(source) != 1 or len(node.inputs) + len(source.inputs) - 1 > MOST_FUSED_INPUTS or source.dtype != "float32":
+        if (
+            list(node.inputs).count(source) != 1
+            or len(node.inputs) + len(source.inputs) - 1 > MOST_FUSED_INPUTS
+            or source.dtype != "float32"
+        ):
             continue
         first, second = before.body(source.attributes), op.body(node.attributes)
         if first.uses_index != second.uses_index and source.shape != node.shape:

@@ -1,4 +1,4 @@
-"""From nodes to steps: each operation gets an algorithm and layouts, reorders are put in where layouts differ, concatenations become slices."""
+"""From nodes to steps: operations get algorithms and layouts, reorders go where layouts differ, concatenations become slices."""
 
 from __future__ import annotations
 
@@ -155,9 +155,13 @@ class Scheduler:
         copied = []
         for i, (part, start) in enumerate(zip(parts, starts, strict=True)):
             free = (
-                isinstance(part.spec.layout, Blocked) and part.spec.layout.block == block and part.owner is None and not part.prepared
-                and part.origin in ("step", "cat") and parts.count(part) == 1
-            )  # fmt: skip
+                isinstance(part.spec.layout, Blocked)
+                and part.spec.layout.block == block
+                and part.owner is None
+                and not part.prepared
+                and part.origin in ("step", "cat")
+                and parts.count(part) == 1
+            )
             if free:
                 part.owner, part.first = whole, start // block
                 whole.box.join(part.box)
@@ -167,7 +171,9 @@ class Scheduler:
             self._reorder(part, slot, node.label)
             copied.append(i)
         note = f"{len(parts) - len(copied)} of {len(parts)} parts written in place"
-        self.notes.append((node.label or "cat", note + (f"; parts {copied} are read elsewhere in another layout or twice: copied" if copied else "")))
+        self.notes.append(
+            (node.label or "cat", note + (f"; parts {copied} are read elsewhere in another layout or twice: copied" if copied else ""))
+        )
         return whole
 
     def _plain_cat(self, node: Node, parts: list[Value], why: str) -> Value:
@@ -203,9 +209,9 @@ def execution_order(graph: Graph) -> list[Node]:
     targets = {id(n) for _, n in graph.updates}
     for node in reversed(order):
         reads = readers.get(id(node), [])
-        if node.op in ("map", "item", "add", "mul") and id(node) not in kept and (reads or id(node) in targets):
-            if all(id(reader) in late for reader in reads):
-                late.add(id(node))
+        serves_updates = node.op in ("map", "item", "add", "mul") and id(node) not in kept and (reads or id(node) in targets)
+        if serves_updates and all(id(reader) in late for reader in reads):
+            late.add(id(node))
     return [n for n in order if id(n) not in late] + [n for n in order if id(n) in late]
 
 

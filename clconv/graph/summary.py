@@ -38,7 +38,8 @@ class Summary:
         widths = [max(len(line[i]) for line in lines) for i in range(6)]
         right = (False, False, False, True, True, False)
         return "\n".join(
-            "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right, strict=True)).rstrip() for line in lines
+            "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right, strict=True)).rstrip()
+            for line in lines
         )
 
 

@@ -155,9 +155,7 @@ class ConvTranspose(Module):
 
     def forward(self, input: Node) -> Node:
         convolve = _CONV_TRANSPOSE[self.rank]
-        result: Node = convolve(
-            input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
-        )
+        result: Node = convolve(input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
         return result
 
     def extra_repr(self) -> str:

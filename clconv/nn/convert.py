@@ -40,10 +40,10 @@ def to_convolutional(net: Sequential, input_shape: Size) -> Sequential:
         raise UnsupportedError(f"to_convolutional: takes a Sequential of layers, got {type(net).__name__}; put its layers into one")
     layers = dict(_leaves(net))
     names = list(layers)
-    flattens = [path for path, layer in layers.items() if isinstance(layer, Flatten)]
+    flattens = [path for path, layer in layers.items() if isinstance(layer, Flatten) and (layer.start_dim, layer.end_dim) == (1, -1)]
     if len(flattens) != 1:
         found = f"found {len(flattens)}" + (f": {', '.join(flattens)}" if flattens else "")
-        raise UnsupportedError(f"to_convolutional: needs exactly one Flatten layer, which says where the maps end; {found}")
+        raise UnsupportedError(f"to_convolutional: needs exactly one Flatten layer (of axes 1 to -1), which ends the maps; {found}")
     border = names.index(flattens[0])
     shapes = _shapes(net, [layers[name] for name in names[:border]], tuple(input_shape))
     maps = shapes[-1]

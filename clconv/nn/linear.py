@@ -42,15 +42,15 @@ class Linear(Module):
 
 
 class Flatten(Module):
-    """All axes from start_dim on as one: (N, C, H, W) -> (N, C H W)."""
+    """Axes start_dim to end_dim as one: (N, C, H, W) -> (N, C H W)."""
 
-    def __init__(self, start_dim: int = 1) -> None:
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input: Node) -> Node:
-        result: Node = F.flatten(input, self.start_dim)
+        result: Node = F.flatten(input, self.start_dim, self.end_dim)
         return result
 
     def extra_repr(self) -> str:
-        return "" if self.start_dim == 1 else f"start_dim={self.start_dim}"
+        return "" if (self.start_dim, self.end_dim) == (1, -1) else f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -35,8 +35,8 @@ class MaxPool(Module):
         numbers = 0 if isinstance(padding, str) else padding
         geometry = PoolGeometry.make(kernel_size, stride, numbers, dilation, ceil_mode, rank=self.rank, operation=operation)
         resolve_padding(padding, geometry.kernel, (1,) * self.rank, geometry.dilation, None, operation)
-        self.kernel_size, self.stride, self.dilation, self.ceil_mode = geometry.kernel, geometry.stride, geometry.dilation, geometry.ceil_mode
-        self.padding, self.return_indices = padding, bool(return_indices)
+        self.kernel_size, self.stride, self.dilation = geometry.kernel, geometry.stride, geometry.dilation
+        self.padding, self.ceil_mode, self.return_indices = padding, geometry.ceil_mode, bool(return_indices)
 
     def forward(self, input: Node) -> Any:
         pool = _MAX[self.rank]

@@ -2,8 +2,8 @@
 
     [conv|deconv|maxpool|avgpool] n8c48i56x56k64f3x3s2x1p1,2x0,1o0d1g2[:bwd_d|:bwd_w][:f16][+bias+relu+res]
 
-n batch, c input channels, i input size, k output channels, f kernel, s stride, p padding (begin,end per axis), o output_padding, d dilation,
-g groups. One number stands for all axes; defaults (stride 1, no padding ...) are left out on printing and accepted on reading. For deconv,
+n batch, c input channels, i input size, k output channels, f kernel, s stride, p padding (begin,end per axis), o output_padding,
+d dilation, g groups. One number stands for all axes; defaults (stride 1, no padding ...) are left out on printing and accepted on reading. For deconv,
 c and i are its own input's. Pooling adds :ceil, :idx, :nopad (padding not counted) and :divN.
 """
 
@@ -43,7 +43,9 @@ def parse(text: str) -> ConvProblem | PoolProblem:
     flags = [f for f in match[2].split(":") if f]
     for needed in "cif" + ("" if kind.endswith("pool") else "k"):
         if needed not in values:
-            raise GeometryError(f"problem {text!r}: {needed!r} is missing; c, i, f{'' if kind.endswith('pool') else ' and k'} must be given")
+            raise GeometryError(
+                f"problem {text!r}: {needed!r} is missing; c, i, f{'' if kind.endswith('pool') else ' and k'} must be given"
+            )
     if kind.endswith("pool"):
         if match[3]:
             raise GeometryError(f"problem {text!r}: pooling has no epilogue, got {match[3]!r}")
@@ -153,10 +155,16 @@ def _pool(kind: str, values: dict[str, str], flags: list[str], text: str) -> Poo
     )
     geometry.output_size(size, text)
     return PoolProblem(
-        kind.removesuffix("pool"), geometry, _scalar(values, "n", 1, 0, text), _scalar(values, "c", 1, 1, text), size,
+        kind.removesuffix("pool"),
+        geometry,
+        _scalar(values, "n", 1, 0, text),
+        _scalar(values, "c", 1, 1, text),
+        size,
         direction=Pass.BACKWARD_DATA if "bwd_d" in flags else Pass.FORWARD,
         dtype="float16" if "f16" in flags else "float32",
-        with_indices="idx" in flags, count_include_pad="nopad" not in flags, divisor=divisor,
+        with_indices="idx" in flags,
+        count_include_pad="nopad" not in flags,
+        divisor=divisor,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,19 +34,23 @@ def dtype_of(array: cla.Array, what: str) -> str:
         return NAMES[array.dtype]
     except KeyError:
         fix = "x.astype(np.float32)" if array.dtype.kind in "fiu" else "float32 data"
-        raise ArrayError(f"{what}: element type {array.dtype} is not supported; use float32 or float16 (int32 for class numbers): {fix}") from None
+        raise ArrayError(
+            f"{what}: element type {array.dtype} is not supported; use float32 or float16 (int32 for class numbers): {fix}"
+        ) from None
 
 
 def layout_of(array: cla.Array, alignment: int) -> Layout:
     """PLAIN for a contiguous array that starts at an address a sub-buffer may start at, else Strided from the base of its memory."""
-    item = array.dtype.itemsize
-    if array.size == 0:
+    return _layout(array.shape, array.strides, array.dtype.itemsize, array.offset, alignment)
+
+
+@lru_cache(maxsize=4096)
+def _layout(shape: tuple[int, ...], byte_strides: tuple[int, ...], item: int, offset: int, alignment: int) -> Layout:
+    strides = tuple(s // item for s in byte_strides)
+    contiguous = all(n == 1 or s == c for n, s, c in zip(shape, strides, contiguous_strides(shape), strict=True))
+    if 0 in shape or (contiguous and offset % alignment == 0):
         return PLAIN
-    strides = tuple(s // item for s in array.strides)
-    contiguous = all(n == 1 or s == c for n, s, c in zip(array.shape, strides, contiguous_strides(array.shape), strict=True))
-    if contiguous and array.offset % alignment == 0:
-        return PLAIN
-    return Strided(strides, array.offset // item)
+    return Strided(strides, offset // item)
 
 
 def memory_of(array: cla.Array, layout: Layout) -> cl.Buffer | None:
@@ -59,7 +65,9 @@ def memory_of(array: cla.Array, layout: Layout) -> cl.Buffer | None:
 
 def check_shape(shape: tuple[int, ...], spec: TensorSpec, what: str) -> None:
     if tuple(shape) != spec.shape:
-        raise ArrayError(f"{what}: shape {tuple(shape)} given, {spec.shape} compiled; compile for the new shape, or bring the array to the old")
+        raise ArrayError(
+            f"{what}: shape {tuple(shape)} given, {spec.shape} compiled; compile for the new shape, or bring the array to the old"
+        )
 
 
 def check_device_array(array: cla.Array, spec: TensorSpec, queue: cl.CommandQueue, what: str) -> None:
@@ -88,7 +96,15 @@ def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -
 
 
 def empty(queue: cl.CommandQueue, shape: tuple[int, ...], dtype: str) -> cla.Array:
-    return cla.empty(queue, shape, DTYPES[dtype])
+    kind = DTYPES[dtype]
+    size = math.prod(shape)
+    if size == 0:
+        return cla.empty(queue, shape, kind)
+    context = queue.context
+    memory = cl.Buffer(context, cl.mem_flags.READ_WRITE, size * kind.itemsize)
+    strides = tuple(s * kind.itemsize for s in contiguous_strides(shape))
+    # pyopencl's own quick way, as its arithmetic takes it: the usual constructor checks all of this again, for longer than a launch takes.
+    return cla.Array(None, shape, kind, data=memory, strides=strides, _fast=True, _size=size, _context=context, _queue=queue)
 
 
 def to_host(array: cla.Array) -> np.ndarray:

@@ -181,9 +181,7 @@ class Executor:
                 wait_for = None if self.in_order else [event]
         except (cl.MemoryError, cl.RuntimeError) as error:
             name = launch.label if isinstance(launch, Launch) else "fill"
-            raise DeviceError(
-                f"{self.traits.label}: launching {name} failed ({error}); if memory is short, use a smaller batch"
-            ) from error
+            raise DeviceError(f"{self.traits.label}: launching {name} failed ({error}); if memory is short, use a smaller batch") from error
         return event
 
     def profile(self, external: Mapping[tuple[str, int], cl.Buffer], repeats: int) -> list[Timing]:

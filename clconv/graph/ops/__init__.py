@@ -4,6 +4,20 @@ from clconv.graph.ops import conv, elementwise, loss, matmul, normalise, optimis
 from clconv.graph.ops.base import OPS, Lowering, Op, as_node, make, make_labelled
 
 __all__ = [
-    "OPS", "Lowering", "Op", "as_node", "conv", "elementwise", "loss", "make", "make_labelled",
-    "matmul", "normalise", "optimiser", "pool", "reduce", "shape", "softmax",
+    "OPS",
+    "Lowering",
+    "Op",
+    "as_node",
+    "conv",
+    "elementwise",
+    "loss",
+    "make",
+    "make_labelled",
+    "matmul",
+    "normalise",
+    "optimiser",
+    "pool",
+    "reduce",
+    "shape",
+    "softmax",
 ]

@@ -64,7 +64,9 @@ def as_node(value: object, dtype: str = "float32") -> Node:
     if isinstance(value, int | float | np.ndarray | np.generic):
         array = np.asarray(value, "float32" if isinstance(value, int | float) else None)
         return constant_node(array)
-    raise ArrayError(f"expected a graph node, a parameter or a number, got {type(value).__name__}; inside a network use the inputs it is called with")
+    raise ArrayError(
+        f"expected a graph node, a parameter or a number, got {type(value).__name__}; inside a network use the inputs it is called with"
+    )
 
 
 def make(op: str, *inputs: object, **attributes: Any) -> Node:

@@ -43,8 +43,13 @@ class MapOp(Op):
     def lower(self, node: Node) -> Lowering:
         body = self.body(node.attributes)
         problem = MapProblem(
-            node.shape, tuple(n.spec for n in node.inputs), body.statements, tuple(r.dtype for r in node.results),
-            body.scalars, body.uses_index, label=node.attributes.get("named", node.op),
+            node.shape,
+            tuple(n.spec for n in node.inputs),
+            body.statements,
+            tuple(r.dtype for r in node.results),
+            body.scalars,
+            body.uses_index,
+            label=node.attributes.get("named", node.op),
         )
         return Lowering(problem, tuple(f"x{i}" for i in range(len(node.inputs))), problem.outputs)
 
@@ -62,7 +67,7 @@ def sum_to(x: Node, shape: tuple[int, ...]) -> Node:
 
 
 class Expression(MapOp):
-    """One expression over {0}, {1}, ... and the attributes by name; `derivative` gives the gradient for each input before un-broadcasting."""
+    """One expression over {0}, {1}, ... and attributes by name; `derivative` gives each input's gradient before un-broadcasting."""
 
     def __init__(self, name: str, expression: str, derivative: Callable[[Node, Node], Gradients] | None = None) -> None:
         self.name, self.expression, self.derivative = name, expression, derivative
@@ -133,11 +138,7 @@ for _name, (_forward, _reads, _backward) in UNARY.items():
 register(Expression("add", "{0} + {1}", lambda node, dy: (dy, dy)))
 register(Expression("sub", "{0} - {1}", lambda node, dy: (dy, -dy)))
 register(Expression("mul", "{0} * {1}", lambda node, dy: (dy * node.inputs[1], dy * node.inputs[0])))
-register(
-    Expression(
-        "div", "{0} / {1}", lambda node, dy: (dy / node.inputs[1], -(dy * node.inputs[0]) / (node.inputs[1] * node.inputs[1]))
-    )
-)
+register(Expression("div", "{0} / {1}", lambda node, dy: (dy / node.inputs[1], -(dy * node.inputs[0]) / (node.inputs[1] * node.inputs[1]))))
 
 
 def activation_backward(dy: Node, y: Node, activation: tuple[str, float]) -> Node:
@@ -191,7 +192,9 @@ class Dropout(MapOp):
         scale = float_literal(1.0 / (1.0 - p))
         word = f"random_word(index, step, seed_low, seed_high ^ {attributes['stream']}u)"
         kept = f"(float)({word} >> 8) * 5.9604644775390625e-8f >= {float_literal(p)}"
-        return Body((("y0", f"{kept} ? x0 * {scale} : 0.0f"),), (("step", "uint"), ("seed_low", "uint"), ("seed_high", "uint")), uses_index=True)
+        return Body(
+            (("y0", f"{kept} ? x0 * {scale} : 0.0f"),), (("step", "uint"), ("seed_low", "uint"), ("seed_high", "uint")), uses_index=True
+        )
 
     def gradient(self, node: Node, upstream: Gradients) -> Gradients:
         return (make("dropout", upstream[0], **node.attributes),)

@@ -23,7 +23,8 @@ def cross_entropy(logits: Node, target: Node, ignore_index: int, reduction: str,
     check_reduction(reduction, "cross_entropy")
     if logits.ndim < 2 or target.shape != (logits.shape[0], *logits.shape[2:]):
         raise GeometryError(
-            f"cross_entropy: target of shape {target.shape} does not fit logits {logits.shape}; expected {(logits.shape[0], *logits.shape[2:])}"
+            f"cross_entropy: target of shape {target.shape} does not fit logits {logits.shape}; "
+            f"expected {(logits.shape[0], *logits.shape[2:])}"
         )
     if not 0.0 <= smoothing <= 1.0:
         raise GeometryError(f"cross_entropy: label_smoothing must lie between 0 and 1, got {smoothing}")

@@ -39,7 +39,9 @@ class Matmul(Op):
         tensors = problem.tensors()
         for name, node in zip(problem.inputs, inputs, strict=True):
             if node.shape != tensors[name].shape and node.spec.elements != tensors[name].elements:
-                raise GeometryError(f"{attributes.get('operation', 'matmul')}: {name} has shape {node.shape}, expected {tensors[name].shape}")
+                raise GeometryError(
+                    f"{attributes.get('operation', 'matmul')}: {name} has shape {node.shape}, expected {tensors[name].shape}"
+                )
         lead = inputs[0].shape[:-2]
         return (TensorSpec((*lead, problem.m, problem.n), inputs[0].dtype),)
 

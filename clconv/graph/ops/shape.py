@@ -110,7 +110,9 @@ class Cat(Op):
         first = inputs[0].shape
         for i, node in enumerate(inputs):
             if node.ndim != len(first) or any(n != m for k, (n, m) in enumerate(zip(node.shape, first, strict=True)) if k != axis):
-                raise GeometryError(f"cat: input {i} of shape {node.shape} does not fit input 0 of shape {first} on the axes other than {axis}")
+                raise GeometryError(
+                    f"cat: input {i} of shape {node.shape} does not fit input 0 of shape {first} on the axes other than {axis}"
+                )
         return (TensorSpec((*first[:axis], sum(n.shape[axis] for n in inputs), *first[axis + 1 :]), inputs[0].dtype),)
 
     def gradient(self, node: Node, upstream: Gradients) -> Gradients:
@@ -129,7 +131,9 @@ def reshape(x: Node, shape: Sequence[int]) -> Node:
     if sizes.count(-1) == 1:
         known = math.prod(n for n in sizes if n != -1)
         if known == 0 or x.spec.elements % known:
-            raise GeometryError(f"reshape: {x.shape} has {x.spec.elements} elements, not a multiple of the {known} that {tuple(shape)} fixes")
+            raise GeometryError(
+                f"reshape: {x.shape} has {x.spec.elements} elements, not a multiple of the {known} that {tuple(shape)} fixes"
+            )
         sizes[sizes.index(-1)] = x.spec.elements // known
     return x if tuple(sizes) == x.shape else make("reshape", x, shape=tuple(sizes))
 

@@ -44,9 +44,7 @@ class AlexNetOriginal(Sequential):
 
     def __init__(self, num_classes: int = 1000) -> None:
         def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int, groups: int = 1, bias: float) -> Conv2d:
-            return Conv2d(
-                inputs, outputs, kernel, stride, padding, groups=groups, weight_init=normal(0.01), bias_init=constant(bias)
-            )
+            return Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, weight_init=normal(0.01), bias_init=constant(bias))
 
         def linear(inputs: int, outputs: int, bias: float) -> Linear:
             return Linear(inputs, outputs, weight_init=normal(0.01), bias_init=constant(bias))

@@ -9,7 +9,7 @@ from clconv.geometry import Size
 from clconv.nn.activation import ReLU
 from clconv.nn.containers import Sequential
 from clconv.nn.conv import Conv2d
-from clconv.nn.init import Float32, Initialiser, constant, seeded
+from clconv.nn.init import Float32, Initialiser, constant, normal, seeded
 from clconv.nn.module import Module
 
 # The columns of Table 1 (layer 8 is a 1 x 1 convolution without truncation): receptive fields 3, 5, 9, 17, 33, 65, 67, 67.
@@ -28,11 +28,11 @@ def identity(channels: int, noise: float) -> Initialiser:
 
     def sample(generator: np.random.Generator, shape: Size) -> Float32:
         outputs, inputs = shape[:2]
-        weight = generator.standard_normal(shape, np.float32) * np.float32(noise) if noise else np.zeros(shape, np.float32)
+        weight = normal(noise)(generator, shape)
         target = np.arange(outputs) * channels // outputs
         source = np.arange(inputs) * channels // inputs
-        middle = (..., *(n // 2 for n in shape[2:]))
-        weight[middle] = np.where(target[:, None] == source[None, :], np.float32(channels / outputs), weight[middle])
+        rows, columns = np.nonzero(target[:, None] == source)
+        weight[rows, columns, shape[2] // 2, shape[3] // 2] = channels / outputs
         return weight
 
     return sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import clconv.functional as F
@@ -10,12 +11,19 @@ from clconv.graph.node import Node
 from clconv.nn.activation import Dropout
 from clconv.nn.containers import ModuleList
 from clconv.nn.conv import Conv2d, ConvTranspose2d
-from clconv.nn.init import constant, kaiming_normal, seeded
+from clconv.nn.init import constant, kaiming_normal, normal, seeded
 from clconv.nn.module import Module
 from clconv.nn.pooling import MaxPool2d
 
-# Section 3: Gaussian of deviation sqrt(2 / N), N the inputs of a unit.
-_BEGIN = {"weight_init": kaiming_normal("fan_in"), "bias_init": constant(0.0)}
+
+def conv(inputs: int, outputs: int, kernel: int, padding: int = 0) -> Conv2d:
+    """Begun Gaussian with deviation sqrt(2 / N), N the inputs of a unit (section 3)."""
+    return Conv2d(inputs, outputs, kernel, padding=padding, weight_init=kaiming_normal("fan_in"), bias_init=constant(0.0))
+
+
+def up_conv(inputs: int, outputs: int) -> ConvTranspose2d:
+    """A 2 x 2 "up-convolution" with stride 2: its windows do not overlap, so that a unit has one input in each map."""
+    return ConvTranspose2d(inputs, outputs, 2, stride=2, weight_init=normal(math.sqrt(2.0 / inputs)), bias_init=constant(0.0))
 
 
 class DoubleConv(Module):
@@ -23,8 +31,8 @@ class DoubleConv(Module):
 
     def __init__(self, inputs: int, outputs: int, padding: int) -> None:
         super().__init__()
-        self.conv1 = Conv2d(inputs, outputs, 3, padding=padding, **_BEGIN)
-        self.conv2 = Conv2d(outputs, outputs, 3, padding=padding, **_BEGIN)
+        self.conv1 = conv(inputs, outputs, 3, padding)
+        self.conv2 = conv(outputs, outputs, 3, padding)
 
     def forward(self, input: Node) -> Any:
         return F.relu(self.conv2(F.relu(self.conv1(input))))
@@ -44,9 +52,9 @@ class UNet(Module):
         self.pool = MaxPool2d(2)
         # "Drop-out layers at the end of the contracting path" (section 3.1).
         self.dropout = Dropout(dropout)
-        self.up = ModuleList(ConvTranspose2d(b, a, 2, stride=2, **_BEGIN) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True))
+        self.up = ModuleList(up_conv(b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True))
         self.merge = ModuleList(DoubleConv(2 * a, a, padding) for a in widths[-2::-1])
-        self.head = Conv2d(width, num_classes, 1, **_BEGIN)
+        self.head = conv(width, num_classes, 1)
 
     def forward(self, x: Node) -> Any:
         kept: list[Node] = []

@@ -1,0 +1,206 @@
+"""conv_direct against the oracle: every pass, rank and epilogue, bit for bit on whole numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clconv import reference
+from clconv.algorithms.conv_direct import ConvDirect, DirectParams, WeightsParams
+from clconv.device import DeviceTraits
+from clconv.errors import UnsupportedError
+from clconv.problem import ConvProblem, Pass, parse
+from tests.support import integers, run_plan, sum_bound, traits
+
+DIRECT = ConvDirect()
+PASSES = {"forward": Pass.FORWARD, "backward_data": Pass.BACKWARD_DATA, "backward_weights": Pass.BACKWARD_WEIGHTS}
+
+# Problems of one line share their kernels where their channel counts want the same tile.
+CASES = {
+    "same": ("n3c3i11x13k17f3x3p1", "n1c1i1x1k1f3x3p1", "n2c17i7x9k33f3x3p1", "n1c33i5x5k3f3x3p1"),
+    "even, one-sided": ("n2c3i9x10k6f2x4s2p1,0x0,1", "n1c5i4x7k2f2x4s2p1,0x0,1"),
+    "dilation and stride": ("n2c3i13x11k4f3x3s2p1d2", "n1c1i5x5k1f3x3s2p1d2"),
+    "dilation is a multiple of the stride": ("n2c2i11x12k3f3x2s2p2d2x4",),
+    "stride above kernel": ("n2c3i7x7k2f2x2s4", "n1c2i13x11k2f2x2s4"),
+    "groups": ("n2c8i9x10k12f3x3p1g4", "n2c6i8x8k6f3x3p1g6", "n3c3i5x17k6f3x3p1g3"),
+    "pointwise": ("n3c17i5x7k3f1x1", "n1c3i1x1k17f1x1"),
+    "pointwise strided": ("n2c6i9x8k4f1x1s2",),
+    "wide": ("n2c2i7x11k3f5x5p4",),
+    "long rows": ("n2c3i6x19k4f1x7p0x3",),
+    "one axis": ("n3c2i37k5f4s3p1d2", "n1c3i8k17f4s3p1d2"),
+    "one axis, long kernel": ("n2c1i53k1f11p5",),
+    "three axes": ("n2c3i5x6x7k4f3x2x3s2x1x2p1d1x2x1", "n1c2i3x5x4k3f3x2x3s2x1x2p1d1x2x1"),
+    "transposed": ("deconv n2c4i5x6k3f3x3s2p1o1", "deconv n1c3i1x1k2f3x3s2p1o1"),
+    "transposed, phases without taps": ("deconv n2c3i4x5k2f2x2s3o1",),
+    "pixels unread at the end": ("n2c2i12x9k2f2x2s3", "n1c4i9x18k3f2x2s3"),
+}
+
+
+def operands(problem: ConvProblem, seed: int = 0, real: bool = False) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shapes = {name: problem.tensors()[name].shape for name in problem.inputs}
+    return {name: rng.standard_normal(s).astype(np.float32) if real else integers(rng, s) for name, s in shapes.items()}
+
+
+def expected(problem: ConvProblem, given: dict[str, np.ndarray]) -> np.ndarray:
+    g = problem.geometry
+    if problem.direction is Pass.FORWARD:
+        out = reference.conv(given["x"], given["w"], None, g)
+    elif problem.direction is Pass.BACKWARD_DATA:
+        out = reference.conv_backward_data(given["dy"], given["w"], g, problem.size)
+    else:
+        return reference.conv_backward_weights(given["x"], given["dy"], g)
+    if problem.epilogue.bias:
+        out = out + given["bias"].astype(np.float64).reshape(1, -1, *(1,) * g.rank)
+    if problem.epilogue.residual:
+        out = out + given["residual"]
+    if problem.epilogue.activation:
+        out = np.where(out < 0, out * problem.epilogue.activation[1], out)
+    return out
+
+
+def run(problem: ConvProblem, given: dict[str, np.ndarray], device: DeviceTraits | None = None, params: object = None) -> np.ndarray:
+    device = device or traits()
+    assert DIRECT.why_not(problem, device) is None
+    plan = DIRECT.plan(problem, device, params or DIRECT.defaults(problem, device))
+    return run_plan(plan, problem, given)[problem.outputs[0]]
+
+
+def check_exact(problem: ConvProblem, device: DeviceTraits | None = None, params: object = None) -> None:
+    given = operands(problem)
+    dtype = np.float16 if problem.dtype == "float16" else np.float32
+    np.testing.assert_array_equal(run(problem, given, device, params), expected(problem, given).astype(dtype), err_msg=str(problem))
+
+
+@pytest.mark.parametrize("direction", PASSES)
+@pytest.mark.parametrize("case", CASES)
+def test_whole_numbers_match_bit_for_bit(case: str, direction: str) -> None:
+    for text in CASES[case]:
+        check_exact(replace(parse(text), direction=PASSES[direction]))
+
+
+@pytest.mark.parametrize("direction", PASSES)
+@pytest.mark.parametrize("text", ["n3c3i11x13k17f3x3p1", "n2c3i13x11k4f3x3s2p1d2", "deconv n2c3i4x5k2f2x2s3o1", "n1c2i3x5x4k3f3x2x3s2x1x2p1"])
+def test_groups_of_work_items_as_on_gpus(text: str, direction: str) -> None:
+    check_exact(replace(parse(text), direction=PASSES[direction]), DeviceTraits.gpu())
+
+
+@pytest.mark.parametrize("epilogue", ["+bias+leaky_relu(0.5)+res", "+bias+relu", "+res"])
+@pytest.mark.parametrize("text", ["n2c3i11x13k5f3x3p1", "deconv n2c5i6x7k3f3x3s2p1o1"])
+def test_epilogue_is_bias_then_residual_then_activation(text: str, epilogue: str) -> None:
+    check_exact(parse(text + epilogue))
+
+
+def test_epilogue_reaches_outputs_without_taps() -> None:
+    problem = parse("deconv n1c1i2x3k1f1x1s3+bias")
+    given = operands(problem) | {"bias": np.array([7.0], np.float32)}
+    out = run(problem, given)
+    assert out.shape == (1, 1, 4, 7) and (out[0, 0, 1:3] == 7).all() and (out[0, 0, :, 1] == 7).all()
+    np.testing.assert_array_equal(out, expected(problem, given))
+
+
+@pytest.mark.parametrize("direction", PASSES)
+def test_real_data_stay_within_the_bound_of_a_float_sum(direction: str) -> None:
+    problem = replace(parse("n3c17i14x13k19f3x3p1"), direction=PASSES[direction])
+    given = operands(problem, real=True)
+    magnitude = expected(problem, {name: abs(value) for name, value in given.items()})
+    terms = {"forward": 17 * 9, "backward_data": 19 * 9, "backward_weights": 3 * 14 * 13}[direction]
+    error = abs(run(problem, given) - expected(problem, given))
+    assert (error <= sum_bound(terms, magnitude)).all()
+
+
+@pytest.mark.parametrize("direction", PASSES)
+def test_float16_is_storage_and_sums_are_float(direction: str) -> None:
+    problem = replace(parse("n2c5i9x11k6f3x3s2p1:f16"), direction=PASSES[direction])
+    check_exact(problem)
+    given = {name: value.astype(np.float16) for name, value in operands(problem, real=True).items()}
+    out, want = run(problem, given), expected(problem, given)
+    # A float sum may fall on the other side of a rounding border of half: one unit in the last place.
+    assert out.dtype == np.float16
+    assert (abs(out - want) <= 2.0**-10 * abs(want) + 2.0**-24).all()
+
+
+def test_float16_epilogue() -> None:
+    check_exact(parse("n2c3i9x10k5f3x3p1:f16+bias+relu+res"))
+
+
+def test_nan_passes_sums_and_activation_as_in_the_oracle() -> None:
+    problem = parse("n2c3i11x13k5f3x3p1+bias+relu")
+    given = operands(problem)
+    given["x"][0, 1, 4, 12] = np.nan
+    given["bias"][3] = np.nan
+    out = run(problem, given)
+    want = expected(problem, given)
+    assert 0 < np.isnan(want).sum() < want.size
+    np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_weights"])
+def test_numbers_that_no_window_meets_are_not_used(direction: str) -> None:
+    problem = replace(parse("n2c2i12x9k2f2x2s3"), direction=PASSES[direction])
+    given = operands(problem)
+    given["x"][:, :, 2::3] = np.nan
+    given["x"][:, :, :, 2::3] = np.inf
+    clean = {**given, "x": np.nan_to_num(given["x"], nan=0, posinf=0)}
+    np.testing.assert_array_equal(run(problem, given), expected(problem, clean))
+
+
+@pytest.mark.parametrize("params", [DirectParams(8, 2, 1, 4), DirectParams(4, 1, 2, 8), DirectParams(2, 2, 2, 16), DirectParams(3, 1, 1, 1)])
+def test_other_tiles_of_the_sums(params: DirectParams) -> None:
+    check_exact(parse("n2c5i11x19k10f3x3s2p1+bias+res"), params=params)
+    check_exact(parse("n2c5i11x19k10f3x3s2p1:bwd_d"), params=params)
+
+
+@pytest.mark.parametrize("params", [WeightsParams(4, 2, 2, 4), WeightsParams(1, 3, 1, 16), WeightsParams(3, 1, 3, 1)])
+def test_other_tiles_of_the_weights(params: WeightsParams) -> None:
+    check_exact(parse("n2c5i11x19k10f3x3s2p1:bwd_w"), params=params)
+
+
+@pytest.mark.parametrize("direction", PASSES)
+def test_batch_and_image_size_change_neither_source_nor_launch_count(direction: str) -> None:
+    device = traits()
+    sources = set()
+    for text in ("n1c6i14x14k16f5x5s2p2", "n64c6i15x13k16f5x5s2p2", "n3c6i224x224k16f5x5s2p2"):
+        problem = replace(parse(text), direction=PASSES[direction])
+        sources.add(tuple(call.source for call in DIRECT.plan(problem, device, DIRECT.defaults(problem, device)).calls))
+    assert len(sources) == 1
+
+
+def test_weights_of_many_pixels_are_summed_in_splits() -> None:
+    device = DeviceTraits.cpu()
+    problem = parse("n64c1i28x28k6f5x5p2:bwd_w")
+    plan = DIRECT.plan(problem, device, DIRECT.defaults(problem, device))
+    assert plan.calls[-1].source.entry == "conv_direct_sum"
+    assert dict(plan.calls[-1].bindings)["splits"] > 1
+    check_exact(problem)
+
+
+def test_space_begins_with_the_defaults_and_has_no_doubles() -> None:
+    device = traits()
+    for text in ("n2c5i11x19k10f3x3s2p1", "n2c5i11x19k10f3x3s2p1:bwd_w"):
+        problem = parse(text)
+        space = list(DIRECT.space(problem, device))
+        assert space[0] == DIRECT.defaults(problem, device)
+        assert len(set(space)) == len(space) > 1
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("direction", PASSES)
+@pytest.mark.parametrize("case", CASES)
+def test_every_tile_of_the_space(case: str, direction: str) -> None:
+    problem = replace(parse(CASES[case][0]), direction=PASSES[direction])
+    for device in (traits(), DeviceTraits.gpu()):
+        for params in DIRECT.space(problem, device):
+            check_exact(problem, device, params)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("n800c64i224x224k64f3x3p1", "a tensor of shape"), ("n1c1i32768x32768k1f3x3s4p8000", "the padded copy of x")],
+)
+def test_what_32_bits_cannot_index_is_refused_before_a_launch(text: str, part: str) -> None:
+    problem = parse(text)
+    with pytest.raises(UnsupportedError, match=f"{part}.* elements, kernels address at most 2147483647; split the batch"):
+        DIRECT.plan(problem, traits(), DIRECT.defaults(problem, traits()))
