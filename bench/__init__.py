@@ -1,1 +1,1 @@
-"""Suites, timing and reports of the benchmarks."""
+"""Timing of problems and networks. First rows: `clconv bench conv "..."`, `clconv bench network NAME`, and `pytest bench`."""

@@ -33,3 +33,7 @@ class BuildError(ClconvError):
 
 class CheckpointError(ClconvError, ValueError):
     """A weights or checkpoint file whose names or shapes do not match the network."""
+
+
+class DataError(ClconvError, ValueError):
+    """A data file that is missing, damaged, or of another format than expected."""

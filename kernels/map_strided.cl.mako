@@ -7,26 +7,9 @@
 ## Render arguments: operands (Access), outputs, statements (C), scalars (name, type), outer (number of outer
 ## loops), uses_index, random_word.
 <%page args="operands, outputs, statements, scalars, outer, uses_index, random_word"/>\
+<%namespace name="common" file="common.cl.mako"/>\
 % if random_word:
-#ifndef CLCONV_RANDOM_WORD
-#define CLCONV_RANDOM_WORD
-// Word 0 of Philox4x32-10 (Salmon et al. 2011) for counter (index, 0, step, 0) and key (seed_low, seed_high).
-static inline uint random_word(const uint index, const uint step, const uint seed_low, const uint seed_high)
-{
-    uint c0 = index, c1 = 0u, c2 = step, c3 = 0u, k0 = seed_low, k1 = seed_high;
-    for (int round = 0; round < 10; ++round) {
-        const ulong left = (ulong)c0 * 0xD2511F53u;
-        const ulong right = (ulong)c2 * 0xCD9E8D57u;
-        c0 = (uint)(right >> 32) ^ c1 ^ k0;
-        c2 = (uint)(left >> 32) ^ c3 ^ k1;
-        c1 = (uint)right;
-        c3 = (uint)left;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return c0;
-}
-#endif
+${common.random_word()}
 % endif
 
 __kernel WORK_GROUP void map_strided(

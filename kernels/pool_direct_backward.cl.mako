@@ -4,7 +4,8 @@
 ## DILATION_W - PAD_W, so for each s a range of q lands in the run; each (window, element) pair is met exactly once. Maximum: the gradient
 ## is taken where the window's index names this very element. One work-item does `tasks_each` tasks. Index space:
 ##     get_global_id(0)  run of tasks (plane, z, row, tile of columns)
-## Header constants: KERNEL_*, STRIDE_*, PAD_* (begin), PAD_END_*, DILATION_*, TILE, CEIL_DIV(a, b); DIVISOR where all windows share it.
+## Header constants: KERNEL_*, STRIDE_*, PAD_* (begin), PAD_END_*, DILATION_*, TILE, CEIL_DIV(a, b); DIVISOR where all windows
+## share it, else TAPS_BELOW(start, limit, axis): elements of a window from `start` on that lie before `limit`.
 ## Render arguments: kind ("max" or "avg"), divisor ("same", "inside": elements of the input, "padded": of the padding too).
 <%page args="kind, divisor"/>\
 <%def name="count(name, start, axis, size)">\
@@ -14,13 +15,6 @@ ${name} = TAPS_BELOW(${start}, ${size}, ${axis}) - TAPS_BELOW(${start}, 0, ${axi
 ${name} = TAPS_BELOW(${start}, ${size} + PAD_END_${axis}, ${axis})\
 % endif
 </%def>\
-% if divisor != "same":
-// Elements of a window that starts at `start` which lie before `limit`, along one axis.
-#define TAPS_AT(start, limit, axis) CEIL_DIV((limit) - (start), DILATION_##axis)
-#define TAPS_BELOW(start, limit, axis) \\
-    (TAPS_AT(start, limit, axis) < 0 ? 0 : TAPS_AT(start, limit, axis) < KERNEL_##axis ? TAPS_AT(start, limit, axis) : KERNEL_##axis)
-
-% endif
 __kernel WORK_GROUP
 void pool_direct_backward(
     __global const real *restrict dy,       // planes, O, P, Q
@@ -86,8 +80,3 @@ void pool_direct_backward(
         for (int j = 0; j < most; ++j) STORE(dx, to + j, sums[j]);
     }
 }
-% if divisor != "same":
-
-#undef TAPS_AT
-#undef TAPS_BELOW
-% endif

@@ -3,7 +3,8 @@
 ## A task is a run of TILE columns q of one output row (o, p). For each window element the columns it meets inside of the input are a range
 ## of q, so that the inner loop runs along the row without a test. One work-item does `tasks_each` tasks. Index space:
 ##     get_global_id(0)  run of tasks (plane, o, p, tile of q)
-## Header constants: KERNEL_*, STRIDE_*, PAD_* (begin), PAD_END_*, DILATION_*, TILE, CEIL_DIV(a, b); DIVISOR where all windows share it.
+## Header constants: KERNEL_*, STRIDE_*, PAD_* (begin), PAD_END_*, DILATION_*, TILE, CEIL_DIV(a, b); DIVISOR where all windows
+## share it, else TAPS_BELOW(start, limit, axis): elements of a window from `start` on that lie before `limit`.
 ## Render arguments: kind ("max" or "avg"), indices, divisor ("same", "inside": elements of the input, "padded": of the padding too).
 <%page args="kind, indices, divisor"/>\
 <%def name="count(name, start, axis, size)">\
@@ -13,13 +14,6 @@ ${name} = TAPS_BELOW(${start}, ${size}, ${axis}) - TAPS_BELOW(${start}, 0, ${axi
 ${name} = TAPS_BELOW(${start}, ${size} + PAD_END_${axis}, ${axis})\
 % endif
 </%def>\
-% if divisor != "same":
-// Elements of a window that starts at `start` which lie before `limit`, along one axis.
-#define TAPS_AT(start, limit, axis) CEIL_DIV((limit) - (start), DILATION_##axis)
-#define TAPS_BELOW(start, limit, axis) \\
-    (TAPS_AT(start, limit, axis) < 0 ? 0 : TAPS_AT(start, limit, axis) < KERNEL_##axis ? TAPS_AT(start, limit, axis) : KERNEL_##axis)
-
-% endif
 __kernel WORK_GROUP
 void pool_direct_forward(
     __global const real *restrict x,   // planes, D, H, W
@@ -110,8 +104,3 @@ void pool_direct_forward(
         }
     }
 }
-% if divisor != "same":
-
-#undef TAPS_AT
-#undef TAPS_BELOW
-% endif

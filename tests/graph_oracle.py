@@ -1,4 +1,4 @@
-"""The value of a graph by the NumPy oracle, node by node in float64: what a whole network shall give, with no kernel and no pass involved."""
+"""The value of a graph by the NumPy oracle, node by node in float64: what a network shall give, with no kernel and no pass involved."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def _pool(node: Node, values: Values) -> Any:
     if node["kind"] == "max":
         return reference.max_pool(values[0], node["geometry"])
     if node["kind"] == "avg":
-        return reference.avg_pool(values[0], node["geometry"], node.attributes.get("count_include_pad", True), node.attributes.get("divisor"))
+        rules = node.attributes
+        return reference.avg_pool(values[0], node["geometry"], rules.get("count_include_pad", True), rules.get("divisor"))
     return reference.adaptive_avg_pool(values[0], node["out_size"])
 
 
@@ -81,6 +82,10 @@ RULES: dict[str, Callable[[Node, Values], Any]] = {
     "mul": lambda node, v: v[0] * v[1],
     "div": lambda node, v: v[0] / v[1],
     "relu": lambda node, v: reference.relu(v[0]),
+    "elu": lambda node, v: reference.elu(v[0], node["alpha"]),
+    "gelu": lambda node, v: reference.gelu(v[0]),
+    "gelu_tanh": lambda node, v: reference.gelu(v[0], "tanh"),
+    "silu": lambda node, v: reference.silu(v[0]),
     "leaky_relu": lambda node, v: reference.leaky_relu(v[0], node["slope"]),
     "sigmoid": lambda node, v: reference.sigmoid(v[0]),
     "tanh": lambda node, v: reference.tanh(v[0]),

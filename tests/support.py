@@ -62,8 +62,16 @@ def pack_weights(w: np.ndarray, layout: Packed) -> np.ndarray:
 
 
 def load(flat: np.ndarray, spec: TensorSpec, check_zeros: bool = True) -> np.ndarray:
-    """The logical array in a buffer; asserts that halo and tail channels of a blocked one are zero."""
+    """The logical array in a buffer; asserts that halo and tail channels of a blocked one are zero, and the gaps of a strided one untouched."""
     layout = spec.layout
+    if isinstance(layout, Strided):
+        strides = [s * flat.itemsize for s in layout.strides]
+        rest = flat.copy()
+        view = np.lib.stride_tricks.as_strided(rest[layout.offset :], spec.shape, strides)
+        out = view.copy()
+        view[...] = poison(1, spec.dtype)[0]
+        check_poison(rest, spec.dtype, "gaps of a view")
+        return out
     if not isinstance(layout, Blocked):
         return flat[: spec.elements].reshape(spec.shape)
     n, c, h, w = spec.planes

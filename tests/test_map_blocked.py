@@ -1,11 +1,12 @@
-"""Element-wise maps on channel-blocked tensors: broadcasts, several outputs, halos, slices, NaN, the same random bits as in plain layout."""
+"""Element-wise maps on channel-blocked tensors: broadcasts, several outputs, halos, slices, NaN, and the random bits of the plain layout."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from clconv.algorithms.map_blocked import FLAT_ROW, MapBlocked
+from clconv.algorithms.blocked_view import FLAT_ROW
+from clconv.algorithms.map_blocked import MapBlocked
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import MapProblem

@@ -13,6 +13,7 @@ from clconv import nn
 from clconv.errors import ArrayError, CheckpointError, ClconvError, GeometryError
 from clconv.graph.node import topological
 from clconv.nn import init
+from tests.graph_oracle import evaluate
 
 
 class Residual(nn.Module):
@@ -407,3 +408,52 @@ def test_layers_take_initialisers():
     layer = nn.Conv2d(2, 3, 3, weight_init=init.constant(2.0), bias_init=init.constant(-1.0))
     assert np.all(layer.weight.value == 2.0) and np.all(layer.bias.value == -1.0)
     assert np.all(nn.BatchNorm2d(3, weight_init=init.constant(0.5)).weight.value == 0.5)
+
+
+# --- Beside PyTorch ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape"),
+    # Positional arguments on purpose: their order is torch's.
+    [
+        ("Conv1d", (4, 6, 5, 2, 3, 2, 2), (2, 4, 13)),
+        ("Conv2d", (3, 8, (1, 3), (2, 1), (0, 1), (1, 2), 1, False), (1, 3, 9, 10)),
+        ("Conv3d", (2, 4, 2, 1, 1), (1, 2, 3, 4, 5)),
+        ("ConvTranspose1d", (4, 2, 4, 2, 1), (1, 4, 8)),
+        ("ConvTranspose2d", (6, 4, 3, 2, 1, 1, 2, True, 2), (1, 6, 5, 7)),
+        ("ConvTranspose3d", (1, 2, 2, (1, 2, 3)), (1, 1, 2, 2, 2)),
+        ("MaxPool1d", (3, 2, 1, 2), (1, 2, 10)),
+        ("MaxPool2d", (3, 2, 1, 1, False, True), (1, 2, 8, 9)),
+        ("MaxPool3d", (2,), (1, 1, 4, 5, 6)),
+        ("AvgPool1d", (4, 3, 2, True, False), (1, 2, 10)),
+        ("AvgPool2d", ((2, 3), None, 1, True, False, 5), (1, 2, 5, 6)),
+        ("AvgPool3d", (2, 1), (1, 1, 3, 4, 5)),
+        ("AdaptiveAvgPool1d", (3,), (1, 2, 7)),
+        ("AdaptiveAvgPool2d", ((2, 5),), (1, 2, 7, 3)),
+        ("AdaptiveAvgPool3d", (2,), (1, 2, 3, 4, 5)),
+        ("BatchNorm1d", (5, 0.01), (4, 5)),
+        ("BatchNorm2d", (5,), (4, 5, 2, 3)),
+        ("BatchNorm3d", (5, 1e-5, 0.2, False), (4, 5, 1, 2, 3)),
+        ("LocalResponseNorm", (5, 0.3, 0.5, 2.0), (2, 7, 3, 2)),
+        ("Linear", (6, 4), (3, 6)),
+        ("Flatten", (1, 2), (3, 2, 4, 5)),
+        ("LeakyReLU", (0.2,), (3, 7)),
+        ("ELU", (0.7,), (3, 7)),
+        ("GELU", (), (3, 7)),
+        ("SiLU", (), (3, 7)),
+        ("Softmax", (1,), (3, 7)),
+    ],
+)  # fmt: skip
+def test_layers_mean_what_torchs_mean(name, arguments, shape):
+    import torch
+
+    torch.manual_seed(0)
+    theirs, ours = getattr(torch.nn, name)(*arguments).eval(), getattr(nn, name)(*arguments)
+    for buffer in theirs.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 1.5)
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    x = torch.randn(shape, dtype=torch.float64)
+    np.testing.assert_allclose(evaluate(ours, x.numpy())[0], theirs.double()(x).detach().numpy(), rtol=1e-12, atol=1e-12)

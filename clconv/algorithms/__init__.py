@@ -7,25 +7,39 @@ from __future__ import annotations
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlocked
+from clconv.algorithms.conv_blocked_weights import ConvBlockedWeights
 from clconv.algorithms.conv_direct import ConvDirect
 from clconv.algorithms.lrn_direct import LrnDirect
+from clconv.algorithms.map_blocked import MapBlocked
 from clconv.algorithms.map_strided import MapStrided
 from clconv.algorithms.matmul_tiled import MatmulTiled
 from clconv.algorithms.pack_weights import PackWeights
+from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
+from clconv.algorithms.reduce_blocked import ReduceBlocked
 from clconv.algorithms.reduce_strided import ReduceStrided
+from clconv.algorithms.reorder_blocked import ReorderBlocked
+from clconv.algorithms.reorder_strided import ReorderStrided
+from clconv.algorithms.softmax_rows import SoftmaxRows
 from clconv.algorithms.window_copy import WindowCopy
 from clconv.device import DeviceTraits
 from clconv.problem import Problem
 
 ALGORITHMS: tuple[Algorithm, ...] = (
     ConvBlocked(),
+    ConvBlockedWeights(),
     ConvDirect(),
+    PoolBlocked(),
     PoolDirect(),
     LrnDirect(),
+    MapBlocked(),
     MapStrided(),
+    ReduceBlocked(),
     ReduceStrided(),
     MatmulTiled(),
+    SoftmaxRows(),
+    ReorderBlocked(),
+    ReorderStrided(),
     PackWeights(),
     WindowCopy(),
 )

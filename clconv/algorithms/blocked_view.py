@@ -17,6 +17,8 @@ from clconv.problem import Problem
 from clconv.tensor import PLAIN, Blocked, Layout, Plain, Strided, TensorSpec, contiguous_strides
 
 LEAST_SIMD = 4
+# Positions in a row of tensors without halo, whose rows may be cut anywhere: long enough for the loop, short enough to share out.
+FLAT_ROW = 256
 # Set `n` elements from pointer `p` on to zero: halo rows, and the halo at both ends of a row.
 ZERO_RUN = {"ZERO_RUN(p, n)": "for (int z_ = 0; z_ < (n); ++z_) STORE((p), z_, 0.0f)"}
 ZERO_INTS = {"ZERO_INTS(p, n)": "for (int z_ = 0; z_ < (n); ++z_) (p)[z_] = 0"}
@@ -151,6 +153,21 @@ def small_strides(spec: TensorSpec, rank: int) -> dict[str, int]:
 def bindings(*parts: Mapping[str, str | int | float | Scalar]) -> tuple[tuple[str, str | int | float | Scalar], ...]:
     """The bindings of a KernelCall from mappings of kernel arguments."""
     return tuple(sorted((name, value) for part in parts for name, value in part.items()))
+
+
+def rows_of(problem: Problem, size: Size) -> tuple[int, int]:
+    """(rows, positions in a row) of a plane; without any halo its positions lie side by side and are cut into rows of FLAT_ROW."""
+    height, width = two_sizes(size)
+    if any(isinstance(layout, Blocked) and layout.halo != ((0, 0), (0, 0)) for _, layout in problem.layouts):
+        return height, width
+    row = min(FLAT_ROW, height * width)
+    return -(-height * width // row), row
+
+
+def row_strides(spec: TensorSpec, width: int) -> dict[str, int]:
+    """`strides` of a blocked operand for rows of `width` positions as `rows_of` gives them."""
+    view = strides(spec)
+    return view if width == spec.planes[3] else view | {"row": width * view["column"]}
 
 
 def rows_per_item(rows: int, elements_in_row: int, planes: int, compute_units: int, least: int = 4096) -> int:

@@ -1,7 +1,8 @@
 """Convolution and its data gradient on channel-blocked tensors, in register tiles: the fast kernel of CPU devices.
 
-A work-item keeps the sums of `tile_h` x `tile_w` output positions times `tile_k` blocks of output channels in vector registers. Forward and
-data gradient share one kernel: a forward pass is one call, a data gradient one dense call for each residue of the positions modulo the stride.
+A work-item keeps the sums of `tile_h` x `tile_w` output positions times `tile_k` blocks of output channels in vector registers. Forward
+and data gradient share one kernel: a forward pass is one call, a data gradient one dense call for each residue of the positions modulo the
+stride.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from clconv.geometry import ConvGeometry
 from clconv.problem import ConvProblem, Pass
 from clconv.tensor import Blocked, Layout, Packed, TensorSpec
 
+Halo = tuple[tuple[int, int], tuple[int, int]]
+
 # Inputs of so few channels are read plain: a block would be mostly padding.
 FEW_CHANNELS = 4
 # Work-items per compute unit: few enough to share weights between tiles, enough to spread evenly.
@@ -28,7 +31,10 @@ ITEMS_PER_UNIT = 64
 
 @dataclass(frozen=True)
 class ConvBlockedParams:
-    """A register tile of `tile_h` x `tile_w` positions by `tile_k` channel blocks; `unroll`: input channels written out in the inner loop."""
+    """A register tile of `tile_h` x `tile_w` positions by `tile_k` channel blocks; `unroll` input channels are written out in a row.
+
+    Maps smaller than the tile cut it; weights that are packed already decide over `tile_k`.
+    """
 
     tile_h: int
     tile_w: int
@@ -92,8 +98,9 @@ def axis_calls(problem: ConvProblem, axis: int) -> tuple[AxisCall, ...]:
 
 def plane_calls(problem: ConvProblem) -> tuple[tuple[AxisCall, AxisCall], ...]:
     """The calls of the whole pass as (rows, columns); one spatial axis counts as one row."""
-    axes = [axis_calls(problem, axis) for axis in range(problem.geometry.rank)]
-    return tuple(product(*([(AxisCall(),)] * (2 - len(axes)) + axes)))
+    rank = problem.geometry.rank
+    rows = axis_calls(problem, 0) if rank == 2 else (AxisCall(),)
+    return tuple(product(rows, axis_calls(problem, rank - 1)))
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ class Roles:
         return cls("x", "y", c, k) if problem.direction is Pass.FORWARD else cls("dy", "dx", k, c)
 
 
-def needed_halo(problem: ConvProblem) -> tuple[tuple[int, int], tuple[int, int]]:
+def needed_halo(problem: ConvProblem) -> Halo:
     """Zeros that the pass reads around the planes of its source."""
     _, _, height, width = problem.tensors()[Roles.of(problem).source].planes
     calls = plane_calls(problem)
@@ -122,13 +129,19 @@ def needed_halo(problem: ConvProblem) -> tuple[tuple[int, int], tuple[int, int]]
     return ends[0], ends[1]
 
 
+def covers(halo: Halo, needed: Halo) -> bool:
+    """Whether `halo` is at least `needed` on every side."""
+    return all(have >= need for sides, needs in zip(halo, needed, strict=True) for have, need in zip(sides, needs, strict=True))
+
+
 def check_layouts(problem: ConvProblem, traits: DeviceTraits) -> None:
     """UnsupportedError, with both layouts named, where an operand is not stored as this kernel reads or writes it."""
     roles, c = Roles.of(problem), traits.block
     source, packed = problem.layout(roles.source), problem.layout("w")
     halo = needed_halo(problem)
-    if not isinstance(source, Blocked) or source.block not in (1, c) or any(a < b for x, y in zip(source.halo, halo) for a, b in zip(x, y)):
-        raise UnsupportedError(f"{problem}: {roles.source} must be {Blocked(c, halo)} at least (or blocked 1), got {source}; reorder it first")
+    if not isinstance(source, Blocked) or source.block not in (1, c) or not covers(source.halo, halo):
+        least = Blocked(c, halo)
+        raise UnsupportedError(f"{problem}: {roles.source} must be {least} at least (or blocked 1), got {source}; reorder it first")
     turned = problem.direction is Pass.BACKWARD_DATA
     tile = packed.tile if isinstance(packed, Packed) else 1
     wanted = Packed(c, source.block, tile, problem.geometry.groups, turned)
@@ -172,7 +185,9 @@ def can_flatten(problem: ConvProblem, rows: AxisCall, columns: AxisCall) -> bool
     return dense and same and all(isinstance(m, Blocked) and m.halo == ((0, 0), (0, 0)) for m in maps)
 
 
-def kernel_call(problem: ConvProblem, traits: DeviceTraits, params: ConvBlockedParams, rows: AxisCall, columns: AxisCall, halo: bool) -> KernelCall:
+def kernel_call(
+    problem: ConvProblem, traits: DeviceTraits, params: ConvBlockedParams, rows: AxisCall, columns: AxisCall, halo: bool
+) -> KernelCall:
     """One launch: the positions of `rows` x `columns`; `halo` says that it also zeroes the halo of the target."""
     roles, geometry = Roles.of(problem), problem.geometry
     tile_h, tile_w = params.tile_h, params.tile_w
@@ -220,7 +235,9 @@ def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall, tile_k: i
     return out
 
 
-def kernel_source(problem: ConvProblem, traits: DeviceTraits, tile: ConvBlockedParams, narrow: bool, rows: AxisCall, columns: AxisCall) -> KernelSource:
+def kernel_source(
+    problem: ConvProblem, traits: DeviceTraits, tile: ConvBlockedParams, narrow: bool, rows: AxisCall, columns: AxisCall
+) -> KernelSource:
     """What of the call is in the code: everything but sizes, positions and channel counts."""
     layout = problem.layout(Roles.of(problem).source)
     assert isinstance(layout, Blocked)
@@ -283,7 +300,7 @@ class ConvBlocked(Algorithm[ConvProblem]):
         best = ranked(problem, traits)
         for tile in best[:7]:
             yield ConvBlockedParams(tile.rows, tile.columns, tile.blocks, traits.block)
-        yield ConvBlockedParams(best[0].rows, best[0].columns, best[0].blocks, 4)
+        yield ConvBlockedParams(best[0].rows, best[0].columns, best[0].blocks, traits.block // 2)
 
     def wants(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Mapping[str, Layout]:
         assert isinstance(params, ConvBlockedParams)
@@ -311,4 +328,6 @@ class ConvBlocked(Algorithm[ConvProblem]):
         return Plan(tuple(kernel_call(problem, traits, params, rows, columns, i == 0) for i, (rows, columns) in enumerate(calls)))
 
     def rate(self, problem: ConvProblem, traits: DeviceTraits) -> float:
-        return 2.5e9 * traits.simd_width * ranked(problem, traits)[0].score
+        outputs = Roles.of(problem).outputs
+        lanes_used = outputs / (-(-outputs // traits.block) * traits.block)
+        return 2.5e9 * traits.simd_width * lanes_used * ranked(problem, traits)[0].score

@@ -149,12 +149,13 @@ class Staged:
                 "split the batch"
             )
         group = traits.group(GROUP)
-        constants = per_axis_constants("BEGIN", self.begin) | CEIL_DIV | {"SPLIT": str(self.split), "GROUP": str(group)}
+        constants = CEIL_DIV | {"SPLIT": str(self.split), "GROUP": str(group)}
         source = KernelSource("conv_direct_stage", "conv_direct_stage", names(constants), (), problem.dtype, (group, 1, 1))
         rows = self.extent[0] * self.extent[1]
         each = min(rows, tasks_each(rows * self.planes, traits))
         bindings = dict(x=self.operand, staged=self.name, rows_each=each, pitch=self.pitch)
         bindings |= dict(zip(("depth", "height", "width"), self.size, strict=True))
+        bindings |= {f"begin_{letter}": begin for letter, begin in zip("dhw", self.begin, strict=True)}
         bindings |= dict(staged_depth=self.extent[0], staged_height=self.extent[1])
         return KernelCall(source, (group, -(-rows // each), self.planes), names(bindings))  # type: ignore[arg-type]
 
@@ -188,11 +189,11 @@ class ConvDirect(Algorithm[ConvProblem]):
             for tile_k in {1, 2, 4, 6} - {default.tile_k}:
                 yield WeightsParams(tile_k, default.tile_c, default.tile_s, default.lanes)
             return
-        for tile_k, vectors in (*TILES, (4, 1), (4, 3), (8, 1)):
-            for rows, columns in ((1, vectors), (vectors, 1)):
-                params = DirectParams(tile_k, rows, columns, default.lanes)
-                if params != default:
-                    yield params
+        tiles = [(k, *tile) for k, v in (*TILES, (4, 1), (4, 3), (8, 1)) for tile in dict.fromkeys(((v, 1), (1, v)))]
+        for tile_k, rows, columns in tiles:
+            params = DirectParams(tile_k, rows, columns, default.lanes)
+            if params != default:
+                yield params
 
     def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
         check_operands(problem)
@@ -294,7 +295,7 @@ def plan_weights(problem: ConvProblem, traits: DeviceTraits, params: WeightsPara
     items = (tiles_c * kernel[0] * kernel[1] * tiles_s, g.groups * tiles_k)
     rows = problem.batch * out[0] * out[1]
     wanted = traits.compute_units * (8 if traits.is_cpu else 1024)
-    rows_each = -(-rows // min(rows, max(1, wanted // math.prod(items))))
+    rows_each = -(-rows // min(rows, -(-wanted // math.prod(items))))
     splits, count = -(-rows // rows_each), math.prod(problem.w_shape)
     bindings = dict(
         x=x.name, dy=dy.name, partial="partial", batch=problem.batch, groups=g.groups, own=filters, channels=channels,

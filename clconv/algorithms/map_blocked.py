@@ -13,11 +13,11 @@ from clconv.algorithms.blocked_view import (
     full_operands,
     halo,
     prefixed,
+    row_strides,
+    rows_of,
     rows_per_item,
     small_operands,
     small_strides,
-    strides,
-    two_sizes,
     why_not_blocked,
     why_not_operands,
 )
@@ -26,9 +26,6 @@ from clconv.codegen.plan import KernelCall, KernelSource, Plan, Scalar, names
 from clconv.device import DeviceTraits
 from clconv.problem import MapProblem
 from clconv.tensor import Blocked, Layout
-
-# Positions in a row of tensors without halo, whose rows may be cut anywhere: long enough for the loop, short enough to share out.
-FLAT_ROW = 256
 
 
 @dataclass(frozen=True)
@@ -49,23 +46,15 @@ class MapBlocked(Algorithm[MapProblem]):
             return "needs float outputs, got int32"
         return why_not_blocked(traits) or why_not_operands(problem.shape, problem.operands)
 
-    def rows(self, problem: MapProblem) -> tuple[int, int]:
-        """(rows, positions in a row) of a plane; without any halo its positions lie side by side and are cut into rows of FLAT_ROW."""
-        height, width = two_sizes(problem.shape[2:])
-        if any(isinstance(layout, Blocked) and layout.halo != ((0, 0), (0, 0)) for _, layout in problem.layouts):
-            return height, width
-        row = min(FLAT_ROW, height * width)
-        return -(-height * width // row), row
-
     def defaults(self, problem: MapProblem, traits: DeviceTraits) -> MapBlockedParams:
-        rows, width = self.rows(problem)
+        rows, width = rows_of(problem, problem.shape[2:])
         planes = problem.shape[0] * -(-problem.shape[1] // traits.block)
         return MapBlockedParams(rows_per_item(rows, width * traits.block, planes, traits.compute_units))
 
     def space(self, problem: MapProblem, traits: DeviceTraits) -> Iterator[MapBlockedParams]:
         first = self.defaults(problem, traits)
         yield first
-        for rows in dict.fromkeys((max(1, first.rows // 4), min(self.rows(problem)[0], first.rows * 4))):
+        for rows in dict.fromkeys((max(1, first.rows // 4), min(rows_of(problem, problem.shape[2:])[0], first.rows * 4))):
             if rows != first.rows:
                 yield MapBlockedParams(rows)
 
@@ -77,13 +66,11 @@ class MapBlocked(Algorithm[MapProblem]):
         assert isinstance(params, MapBlockedParams)
         check_layouts(problem, self.wants(problem, traits, params))
         batch, channels, *size = problem.shape
-        rows, width = self.rows(problem)
+        rows, width = rows_of(problem, problem.shape[2:])
         full, small = (pick(problem.shape, problem.operands) for pick in (full_operands, small_operands))
         numbers = {"channels": channels, "positions": math.prod(size), "row_count": rows, "width": width, "rows_per_item": params.rows}
         for name in (*(x.name for x in full), *problem.outputs):
-            # A row of the kernel is a row of the plane, or `width` of its positions where there is no halo.
-            view = strides(problem.spec(name))
-            numbers |= prefixed(name, view if width == size[-1] else view | {"row": width * traits.block}, ("column",))
+            numbers |= prefixed(name, row_strides(problem.spec(name), width), ("column",))
         for name in problem.outputs:
             numbers |= prefixed(name, halo(problem.spec(name)))
         for x in small:

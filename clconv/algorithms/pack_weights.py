@@ -56,7 +56,7 @@ class PackWeights(Algorithm[ReorderProblem]):
             outputs, inputs, output_step, input_step = channels, filters, taps, channels * taps
         else:
             outputs, inputs, output_step, input_step = filters, channels, channels * taps, taps
-        bindings = {
+        bindings: dict[str, str | int] = {
             "x": "x", "y": "y", "outputs": outputs, "inputs": inputs, "taps": taps, "output_step": output_step, "input_step": input_step,
             "tap0": taps - 1 if packed.turned else 0, "tap_step": -1 if packed.turned else 1,
         }  # fmt: skip

@@ -22,6 +22,12 @@ ADAPTIVE = {
     "START(i, outputs, size)": "((int)((long)(i) * (size) / (outputs)))",
     "END(i, outputs, size)": "((int)((((long)(i) + 1) * (size) + (outputs) - 1) / (outputs)))",
 }
+# How many elements of a window that starts at `start` lie before `limit`, along one axis.
+TAPS = {
+    "TAPS_AT(start, limit, axis)": "CEIL_DIV((limit) - (start), DILATION_##axis)",
+    "TAPS_BELOW(start, limit, axis)": "(TAPS_AT(start, limit, axis) < 0 ? 0 : TAPS_AT(start, limit, axis) < KERNEL_##axis"
+    " ? TAPS_AT(start, limit, axis) : KERNEL_##axis)",
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ def _window_source(problem: PoolProblem, geometry: PoolGeometry, traits: DeviceT
             constants["DIVISOR"] = float_literal(shared)
         else:
             divisor = "padded" if problem.count_include_pad else "inside"
+            constants |= TAPS
     forward = problem.direction is Pass.FORWARD
     entry = "pool_direct_forward" if forward else "pool_direct_backward"
     arguments = {"kind": problem.kind, "divisor": divisor} | ({"indices": problem.with_indices} if forward else {})

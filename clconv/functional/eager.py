@@ -109,7 +109,10 @@ def _compile(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
             return type(value)(placeholder(entry) for entry in value)
         return value
 
-    outputs = function(*(placeholder(a) for a in args), **{k: placeholder(v) for k, v in kwargs.items()})
+    # Two statements: in one call Python would evaluate the keywords before a generator of the positional arguments.
+    positional = [placeholder(a) for a in args]
+    named = {k: placeholder(v) for k, v in kwargs.items()}
+    outputs = function(*positional, **named)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return Run(Graph(tuple(inputs), outputs), queue, Options())
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from clconv.errors import GeometryError
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import OPS, as_node, make
+from clconv.graph.trace import scope
 
 
 def grad(loss: Node, wrt: Sequence[object] | object) -> list[Node]:
@@ -37,16 +40,15 @@ def grad(loss: Node, wrt: Sequence[object] | object) -> list[Node]:
             _add(upstream, node.inputs[0], node["index"], arrived[0])
             continue
         if any(id(source) in needed for source in node.inputs):
-            for source, part in zip(node.inputs, OPS[node.op].gradient(node, arrived), strict=True):
-                if part is not None and id(source) in needed:
-                    _add(upstream, source, 0, part)
+            with scope(f"{node.label}, backward" if node.label else ""):
+                for source, part in zip(node.inputs, OPS[node.op].gradient(node, arrived), strict=True):
+                    if part is not None and id(source) in needed:
+                        _add(upstream, source, 0, part)
     return [_arrived(upstream, node) for node in targets]
 
 
 def np_one(loss: Node) -> Node:
     """The constant 1 that the reverse pass starts from, with as many axes as the loss has."""
-    import numpy as np
-
     return as_node(np.ones((1,) * loss.ndim, np.float32))
 
 

@@ -88,7 +88,8 @@ class Scheduler:
         problem, named = lowering.problem, dict(zip(lowering.inputs, sources, strict=True))
         fixed = {name: layout for name, layout in problem.layouts if name in named}
         stored = {name: value.layout for name, value in named.items() if name not in fixed}
-        prepared = frozenset(name for name, value in named.items() if value.prepared)
+        ready = bool(named) and all(value.prepared for value in named.values()) and not getattr(problem, "scalars", ())
+        prepared = frozenset(name for name, value in named.items() if value.prepared and not ready)
         choice = choose(problem, self.traits, stored, prepared, self._forced(node, problem))
         strided = choice.algorithm.name in ("map_strided", "reduce_strided")
         operands = {}
@@ -99,7 +100,6 @@ class Scheduler:
                 operands[name] = value
             else:
                 operands[name] = self.stored(value, choice.wants.get(name, PLAIN), node.label)
-        ready = all(value.prepared for value in named.values()) and bool(named) and not getattr(problem, "scalars", ())
         outs = []
         for name, spec in zip(lowering.outputs, node.results, strict=True):
             operands[name] = Value.stored_as(spec, choice.wants.get(name, PLAIN), prepared=ready)

@@ -39,7 +39,8 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """One module after another; members are named 0, 1, ... or, given by keyword, as the keywords say.
 
-    >>> net = Sequential(conv=Conv2d(1, 8, 3), relu=ReLU())
+    >>> from clconv import nn
+    >>> net = nn.Sequential(conv=nn.Conv2d(1, 8, 3), relu=nn.ReLU())
     >>> list(net.named_parameters())
     ['conv.weight', 'conv.bias']
     """

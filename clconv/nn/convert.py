@@ -32,6 +32,7 @@ def to_convolutional(net: Sequential, input_shape: Size) -> Sequential:
     "OverFeat", section 3.5). Adaptive pooling before the Flatten is left out; it must be the identity at `input_shape`.
     Raises UnsupportedError for other networks.
 
+    >>> from clconv.nn.models import lenet5
     >>> net = to_convolutional(lenet5(), (1, 1, 28, 28))
     >>> net.trace((1, 1, 40, 40)).outputs[0].shape
     (1, 10, 4, 4)

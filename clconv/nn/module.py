@@ -18,10 +18,12 @@ class Module(Network):
     Names are the attribute names joined by dots, in the order of assignment, as torch's. Assigning again replaces in place; assigning
     None removes.
 
-    >>> class Residual(Module):
+    >>> import clconv.functional as F
+    >>> from clconv import nn
+    >>> class Residual(nn.Module):
     ...     def __init__(self, channels):
     ...         super().__init__()
-    ...         self.conv = Conv2d(channels, channels, 3, padding=1)
+    ...         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
     ...     def forward(self, x):
     ...         return F.relu(self.conv(x) + x)
     >>> list(Residual(8).named_parameters())

@@ -31,7 +31,7 @@ class Epilogue:
         parts = ["+bias"] if self.bias else []
         if self.activation:
             name, slope = self.activation
-            parts.append(f"+{name}" if name == "relu" else f"+{name}({slope:g})")
+            parts.append(f"+{name}" if name == "relu" else f"+{name}({slope!r})")
         return "".join(parts + (["+res"] if self.residual else []))
 
 

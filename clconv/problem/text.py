@@ -105,10 +105,17 @@ def _epilogue(suffix: str, text: str) -> Epilogue:
         elif part == "relu":
             activation = ("relu", 0.0)
         elif leaky:
-            activation = ("leaky_relu", float(leaky[1]))
+            activation = ("leaky_relu", _slope(leaky[1], text))
         else:
             raise GeometryError(f"problem {text!r}: epilogue +{part} is not one of +bias, +res, +relu, +leaky_relu(slope)")
     return Epilogue(bias, residual, activation)
+
+
+def _slope(entry: str, text: str) -> float:
+    try:
+        return float(entry)
+    except ValueError:
+        raise GeometryError(f"problem {text!r}: slope {entry!r} is not a number") from None
 
 
 def _conv(kind: str, values: dict[str, str], flags: list[str], epilogue: Epilogue, text: str) -> ConvProblem:
@@ -128,6 +135,8 @@ def _conv(kind: str, values: dict[str, str], flags: list[str], epilogue: Epilogu
     unknown = [f for f in flags if f not in PASSES and f != "f16"]
     if unknown:
         raise GeometryError(f"problem {text!r}: flag :{unknown[0]} is not one of :fwd, :bwd_d, :bwd_w, :f16")
+    if len([f for f in flags if f in PASSES]) > 1:
+        raise GeometryError(f"problem {text!r}: more than one of :{', :'.join(f for f in flags if f in PASSES)}; a problem has one pass")
     if c % groups or k % groups:
         raise GeometryError(f"problem {text!r}: channels {c} and filters {k} must both divide by groups {groups}")
     direction = next((PASSES[f] for f in flags if f in PASSES), Pass.FORWARD)
@@ -148,6 +157,8 @@ def _pool(kind: str, values: dict[str, str], flags: list[str], text: str) -> Poo
     for flag in flags:
         if re.fullmatch(r"div[0-9]+", flag):
             divisor = int(flag[3:])
+            if divisor < 1:
+                raise GeometryError(f"problem {text!r}: divisor must be at least 1, got {divisor}")
         elif flag not in ("ceil", "idx", "nopad", "f16", "fwd", "bwd_d"):
             raise GeometryError(f"problem {text!r}: flag :{flag} is not one of :fwd, :bwd_d, :ceil, :idx, :nopad, :divN, :f16")
     geometry = PoolGeometry.make(

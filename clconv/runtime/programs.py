@@ -22,7 +22,7 @@ from clconv.device import DeviceTraits
 from clconv.errors import BuildError
 from clconv.runtime.context import traits_of
 
-OPTIONS = ("-cl-std=CL1.2", "-cl-mad-enable")
+OPTIONS = ("-cl-std=CL1.2", "-cl-mad-enable", "-w")  # -w: some drivers count warnings on stderr
 KERNELS_PER_PROGRAM = 32
 LONGEST_LOG = 4000
 MAGIC = b"clconv program 1\n"

@@ -14,15 +14,19 @@ LEARNING_RATE = ("learning_rate", "float")
 def sgd_step(
     w: Node, gradient: Node, velocity: Node | None, momentum: float, weight_decay: float, nesterov: bool, dampening: float = 0.0
 ) -> tuple[Node, ...]:
-    """torch.optim.SGD: (new w, new velocity); without momentum (new w,). Velocity starts at zero."""
+    """torch.optim.SGD: (new w, new velocity); without momentum (new w,). Velocity starts at zero.
+
+    With dampening, the gradient's share of the velocity is the run-time scalar "intake": 1 at the first step, then 1 - dampening.
+    """
     decayed = ("t0", f"x1 + {lit(weight_decay)} * x0" if weight_decay else "x1")
     if velocity is None:
         body = Body((decayed, ("y0", "x0 - learning_rate * t0")), (LEARNING_RATE,))
         return (make("map", w, gradient, body=body, named="sgd"),)
+    share = "intake * t0" if dampening else "t0"
     step = f"t0 + {lit(momentum)} * y1" if nesterov else "y1"
     body = Body(
-        (decayed, ("y1", f"{lit(momentum)} * x2 + {lit(1.0 - dampening)} * t0"), ("y0", f"x0 - learning_rate * ({step})")),
-        (LEARNING_RATE,),
+        (decayed, ("y1", f"{lit(momentum)} * x2 + {share}"), ("y0", f"x0 - learning_rate * ({step})")),
+        (LEARNING_RATE, ("intake", "float")) if dampening else (LEARNING_RATE,),
     )
     both = make("map", w, gradient, velocity, body=body, outputs=2, named="sgd")
     return item(both, 0), item(both, 1)

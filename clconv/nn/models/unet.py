@@ -64,7 +64,7 @@ class UNet(Module):
         x = self.dropout(kept.pop())
         for up, merge in zip(self.up, self.merge, strict=True):
             x = up(x)
-            x = merge(F.cat([_cropped(kept.pop(), x.shape), x], 1))
+            x = merge(F.cat([cropped(kept.pop(), x.shape), x], 1))
         return self.head(x)
 
     def _halved(self, x: Node) -> Any:
@@ -76,7 +76,7 @@ class UNet(Module):
         return self.pool(x)
 
 
-def _cropped(x: Node, shape: tuple[int, ...]) -> Any:
+def cropped(x: Node, shape: tuple[int, ...]) -> Any:
     """The middle of x, of the size of `shape` (a grey arrow of figure 1)."""
     borders = [((n - m) // 2, n - m - (n - m) // 2) for n, m in zip(x.shape[2:], shape[2:], strict=True)]
     if not any(before or after for before, after in borders):

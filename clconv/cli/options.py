@@ -1,0 +1,46 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from clconv.problem import ConvProblem, PoolProblem
+
+device_option = click.option("--device", metavar="NAME", help="A part of the device's or platform's name; the first device of all if left out.")
+kernels_option = click.option(
+    "--kernels",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="A directory with edited templates (*.cl.mako), which go before the library's own.",
+)
+batch_option = click.option("--batch", metavar="N", type=click.IntRange(min=1), default=1, show_default=True, help="Images in a batch.")
+size_option = click.option("--size", metavar="N", type=click.IntRange(min=1), help="Height and width of the input, if not the model's usual.")
+
+
+def problem_of(text: str) -> ConvProblem | PoolProblem:
+    """The problem that `text` describes, ready to be planned."""
+    from clconv.errors import UnsupportedError
+    from clconv.problem import parse
+
+    problem = parse(text)
+    if problem.batch == 0:
+        raise UnsupportedError(f"{problem}: a batch of 0 runs no kernel; give n at least 1")
+    return problem
+
+
+def algorithm_name(problem: ConvProblem | PoolProblem, name: str | None) -> str | None:
+    """`name` with its family's prefix put back ("direct" -> "conv_direct") where that makes it one of the problem's algorithms."""
+    from clconv.algorithms import for_problem
+
+    known = [a.name for a in for_problem(problem)]
+    family = "pool" if known and known[0].startswith("pool") else "conv"
+    return f"{family}_{name}" if name not in known and f"{family}_{name}" in known else name
+
+
+def looks_like_a_problem(text: str) -> bool:
+    """Whether `text` was meant as a problem rather than as the name of a network."""
+    return " " in text.strip() or re.match(r"n[0-9]", text.strip()) is not None
