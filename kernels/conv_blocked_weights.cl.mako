@@ -1,11 +1,12 @@
 ## conv_blocked_weights.cl.mako -- the gradient of a convolution with respect to its weights, on channel-blocked tensors.
 ##
-##     dw[k, c, r, s] = sum over n, p, q of dy[n, k, p, q] x[n, c, p STRIDE_H + r DILATION_H, q STRIDE_W + s DILATION_W]   (x with its padding)
+##     dw[k, c, r, s] = sum over n, p, q of dy[n, k, p, q] x[n, c, p STRIDE_H + r DILATION_H, q STRIDE_W + s DILATION_W]
+## where x is counted with its padding.
 ##
-## conv_weights_partial: one work-item sums over a range of units (some rows of one image) for one tile of tile_k blocks of output channels and
-## a run of input blocks. For each kernel row it holds tile_k x tile_c x (up to) tile_s vectors of sums in registers: output blocks, input
-## channels, kernel columns. A step is one output position: tile_k vectors of dy, and for each input value one broadcast and tile_k multiply-adds.
-## Between units the sums live in the item's own part of `partial`, which stays in the first cache. Index space, fastest first:
+## conv_weights_partial: one work-item sums over a range of units (some rows of one image) for one tile of tile_k blocks of output
+## channels and a run of input blocks. For each kernel row it holds tile_k x tile_c x (up to) tile_s vectors of sums in registers: output
+## blocks, input channels, kernel columns. A step is one output position: tile_k vectors of dy, and for each input value one broadcast
+## and tile_k multiply-adds. Between units the sums live in the item's own part of `partial`, which stays in the first cache. Index space, fastest first:
 ##     get_global_id(0)  run of input blocks of a group
 ##     get_global_id(1)  group * k_tiles + tile of output blocks
 ##     get_global_id(2)  split of the units
@@ -16,8 +17,8 @@
 ##
 ## partial: splits, groups * k_tiles, channel_blocks, KERNEL_H, KERNEL_W, X_BLOCK, tile_k * BLOCK   (float)
 ## Header constants: BLOCK, X_BLOCK (BLOCK, or 1 for an input of few channels), KERNEL_*, STRIDE_*, DILATION_*, TILE_K = tile_k * BLOCK.
-## Render arguments: kernel, the one of the two to render ("partial" or "sum"); for the first tile_k, tile_c, and column_tiles: (first kernel
-##     column, how many) of each register tile; for the second block.
+## Render arguments: kernel, the one of the two to render ("partial" or "sum"); for the first tile_k, tile_c, and column_tiles: (first
+##     kernel column, how many) of each register tile; for the second block.
 ##
 ## Lessons: write a += b * w, never fma(); write the tile out, arrays of sums go to memory.
 <%page args="kernel, block=0, tile_k=0, tile_c=0, column_tiles=()"/>\
@@ -45,22 +46,25 @@ void conv_weights_partial(
     const int split = (int)get_global_id(2);
     const int begin_unit = (int)((long)split * units / splits);
     const int end_unit = (int)((long)(split + 1) * units / splits);
-    __global float *slab = partial + ((size_t)split * get_global_size(1) + get_global_id(1)) * channel_blocks * (KERNEL_H * KERNEL_W * X_BLOCK * TILE_K);
+    const size_t tile = (size_t)split * get_global_size(1) + get_global_id(1);
+    __global float *slab = partial + tile * channel_blocks * (KERNEL_H * KERNEL_W * X_BLOCK * TILE_K);
 
     for (int unit = begin_unit; unit < end_unit; ++unit) {
         const int image = unit / units_per_image;
         const int p0 = (unit - image * units_per_image) * rows_per_unit;
         const int p1 = min(p0 + rows_per_unit, p_count);
         // The last tile may reach beyond the output blocks: it repeats the last block there, and nobody reads those sums.
+        __global const real *gradient = dy + (size_t)image * dy_image + group * filter_blocks * dy_plane + dy_offset;
         % for k in blocks:
-        __global const real *gradient${k} = dy + (size_t)image * dy_image + dy_offset + (group * filter_blocks + min(filter_block + ${k}, filter_blocks - 1)) * dy_plane;
+        __global const real *gradient${k} = gradient + min(filter_block + ${k}, filter_blocks - 1) * dy_plane;
         % endfor
         for (int block = first_block; block < end_block; ++block) {
             __global const real *input = x + (size_t)image * x_image + x_offset + (group * channel_blocks + block) * x_plane;
             for (int r = 0; r < KERNEL_H; ++r) {
             % for first, count in column_tiles:
                 for (int channel = 0; channel < X_BLOCK; channel += ${tile_c}) {
-                    __global float *sums = slab + ((size_t)(block * KERNEL_H + r) * (KERNEL_W * X_BLOCK) + ${first} * X_BLOCK + channel) * TILE_K;
+                    const int column = (block * KERNEL_H + r) * KERNEL_W + ${first};
+                    __global float *sums = slab + ((size_t)column * X_BLOCK + channel) * TILE_K;
                     % for s in range(count):
                     % for c in channels:
                     vec ${", ".join(f"sum{k}_{c}_{s} = 0.0f" for k in blocks)};
@@ -76,7 +80,8 @@ void conv_weights_partial(
                     % endfor
                     }
                     for (int p = p0; p < p1; ++p) {
-                        __global const real *seen = input + (p * STRIDE_H + r * DILATION_H) * x_row + ${first} * DILATION_W * X_BLOCK + channel;
+                        __global const real *seen = input + (p * STRIDE_H + r * DILATION_H) * x_row
+                            + ${first} * DILATION_W * X_BLOCK + channel;
                         % for k in blocks:
                         __global const real *row${k} = gradient${k} + p * dy_row;
                         % endfor

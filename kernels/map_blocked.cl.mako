@@ -43,7 +43,8 @@ void map_blocked(
     const int image = (int)get_global_id(2);
     const int lanes = min(BLOCK, channels - block * BLOCK);
     % for x in full:
-    __global const ${x.storage} *${x.name}_plane0 = ${x.name}_data + (size_t)image * ${x.name}_image + block * ${x.name}_plane + ${x.name}_offset;
+    __global const ${x.storage} *${x.name}_plane0 = ${x.name}_data + (size_t)image * ${x.name}_image
+        + block * ${x.name}_plane + ${x.name}_offset;
     % endfor
     % for x in small:
     float ${x.name}_lane[BLOCK];

@@ -9,11 +9,19 @@
 ## no element is tested. pool_backward gathers: every input position looks at the windows that cover it, which are a range of rows and
 ## columns, and takes dy where the stored index is its own position (max) or its share of every mean (avg).
 ##
-## Header constants: BLOCK, KERNEL_*, STRIDE_*, DILATION_*, PAD_* (begin), END_* (padding at the end), ivec (BLOCK ints), ZERO_RUN(p, n), ZERO_INTS(p, n).
+## Header constants: BLOCK, ivec (BLOCK ints), KERNEL_*, STRIDE_*, DILATION_*, PAD_* (begin), END_* (padding at the end), ZERO_RUN(p, n),
+##     ZERO_INTS(p, n).
 ## Render arguments: kernel ("forward" or "backward"), block, kind ("max" or "avg"), with_indices,
 ##     divisor: a number, "padded" (elements inside input and padding) or "inside" (elements inside the input).
 <%page args="kernel, block, kind, with_indices, divisor"/>\
-<% shares = kind == "avg" and divisor in ("padded", "inside") %>\
+<%
+    shares = kind == "avg" and divisor in ("padded", "inside")
+
+    def inside(size, axis, start):
+        """Elements inside the input of a window that starts at `start`."""
+        step = f"DILATION_{axis}"
+        return f"min(KERNEL_{axis}, ({size} - {start} + {step} - 1) / {step}) - ({start} < 0 ? ({step} - 1 - {start}) / {step} : 0)"
+%>\
 <%def name="view(name)">\
     const int ${name}_offset, const int ${name}_image, const int ${name}_plane, const int ${name}_row,
 </%def>\
@@ -46,13 +54,13 @@ ${last} < 0 ? 0 : (${last}) / STRIDE_${axis} + 1\
                     const int top = p * STRIDE_H - PAD_H;
                     if ((row - top) % DILATION_H != 0) continue;
                     % if "counted" in share:
-                    const int counted_rows = ${counted("h", "H", "top", "min(KERNEL_H, (h - top + DILATION_H - 1) / DILATION_H) - (top < 0 ? (DILATION_H - 1 - top) / DILATION_H : 0)")};
+                    const int counted_rows = ${counted("h", "H", "top", inside("h", "H", "top"))};
                     % endif
                     for (int q = q0; q < q1; ++q) {
                         const int left = q * STRIDE_W - PAD_W;
                         if ((column - left) % DILATION_W != 0) continue;
                         % if "counted" in share:
-                        const int counted_columns = ${counted("w", "W", "left", "min(KERNEL_W, (w - left + DILATION_W - 1) / DILATION_W) - (left < 0 ? (DILATION_W - 1 - left) / DILATION_W : 0)")};
+                        const int counted_columns = ${counted("w", "W", "left", inside("w", "W", "left"))};
                         % endif
                         const vec value = LOADV(gradient, p * dy_row + q * BLOCK);
                         total += ${share};

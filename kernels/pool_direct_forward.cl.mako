@@ -69,13 +69,14 @@ void pool_direct_forward(
                     for (int j = begin; j < end; ++j) {
                         const float value = LOAD(x, from + j * STRIDE_W);
                     % if kind == "max":
+                        const float least = best[j];
                     % if indices:
-                        const int better = (value > best[j]) | (value != value) | (where[j] < 0);
+                        const int better = (value > least) | (value != value) | (where[j] < 0);
                         where[j] = better ? inside + j * STRIDE_W : where[j];
-                    % else:
-                        const int better = (value > best[j]) | (value != value);    // NaN enters, and nothing beats it
                     % endif
-                        best[j] = better ? value : best[j];
+                        // One comparison a choice, so that no branch is made of it. NaN enters, and nothing beats it.
+                        const float larger = value > least ? value : least;
+                        best[j] = value != value ? value : larger;
                     % else:
                         total[j] += value;
                     % endif

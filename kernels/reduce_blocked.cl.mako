@@ -2,7 +2,8 @@
 ## give r0, r1, ..., on channel-blocked tensors.
 ##
 ## reduce_rows: one work-item reduces a range of rows, counted through all images, of one channel block: a row for itself, then into the
-## total of each lane. It stores what post makes of the totals (then a split is an image), or the totals themselves. Index space, fastest first:
+## total of each lane. It stores what post makes of the totals (then a split is an image), or the totals themselves. Index space, fastest
+## first:
 ##     get_global_id(0)  channel block
 ##     get_global_id(1)  split of the rows
 ## reduce_splits: one work-item joins the totals of one channel block in order. Index space: get_global_id(0) = channel block.
@@ -70,7 +71,8 @@ void reduce_rows(
         for (int row = row0; row < row1; ++row) {
             const int columns = min(width, positions - row * width);
             % for x in full:
-            __global const ${x.storage} *${x.name}_at = ${x.name}_data + (size_t)image * ${x.name}_image + block * ${x.name}_plane + ${x.name}_offset + row * ${x.name}_row;
+            __global const ${x.storage} *${x.name}_at = ${x.name}_data + (size_t)image * ${x.name}_image
+                + block * ${x.name}_plane + ${x.name}_offset + row * ${x.name}_row;
             % endfor
             % for i in range(results):
             float sum${i}[BLOCK];

@@ -12,6 +12,7 @@
 ## Header constants: BLOCK, X_STEP and Y_STEP (elements between neighbours in a row: 1, or the argument).
 ## Render arguments: mode, x (Operand), y (Target), value (C type that carries an element).
 <%page args="mode, x, y, value"/>\
+<% end = "count" if mode == "scatter" else "count * BLOCK" %>\
 <%def name="zero(pointer, begin, end)">\
 for (int i = ${begin}; i < ${end}; ++i) ${y.store(pointer, "i", f"({value})0")}\
 </%def>\
@@ -30,8 +31,11 @@ void reorder_blocked(
     const int row0 = (int)get_global_id(0) * rows_per_item;
     const int row1 = min(row0 + rows_per_item, row_count);
     const int block = (int)get_global_id(1);
-    __global const ${x.storage} *source = x_data + x_offset + (long)get_global_id(2) * x_image + (long)block * ${"BLOCK * " if mode == "gather" else ""}x_plane;
-    __global ${y.storage} *target = y_data + y_offset + (long)get_global_id(2) * y_image + (long)block * ${"BLOCK * " if mode == "scatter" else ""}y_plane;
+    const long image = get_global_id(2);   // strides of a view may be negative
+    const long x_block = (long)block * x_plane${" * BLOCK" if mode == "gather" else ""};
+    const long y_block = (long)block * y_plane${" * BLOCK" if mode == "scatter" else ""};
+    __global const ${x.storage} *source = x_data + x_offset + image * x_image + x_block;
+    __global ${y.storage} *target = y_data + y_offset + image * y_image + y_block;
     % if mode != "rows":
     const int lanes = min(BLOCK, channels - block * BLOCK);
     % endif
@@ -71,7 +75,7 @@ void reorder_blocked(
             ${y.store("to", "column * Y_STEP", "element")}
         }
         % endif
-        ${zero("to", "count * BLOCK" if mode != "scatter" else "count", "count * BLOCK + y_right" if mode != "scatter" else "count + y_right")}
+        ${zero("to", end, f"{end} + y_right")}
     }
     if (row1 == row_count)
         ${zero("target", "row_count * y_row - y_left", "row_count * y_row + y_below - y_left")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyopencl as cl
@@ -11,11 +13,13 @@ import pyopencl.array as cla
 import clconv
 import clconv.functional as F
 from clconv.algorithms import applicable
+from clconv.geometry import ConvGeometry
 from clconv.graph.node import Node, input_node
 from clconv.graph.ops import OPS
 from clconv.problem import Problem
 from clconv.runtime.context import traits_of
 from clconv.tensor import TensorSpec
+from tests.support import integers
 
 
 def send(queue: cl.CommandQueue, array: np.ndarray) -> cla.Array:
@@ -78,3 +82,71 @@ def gradients(
     run.poison()
     value, *parts = run(*arrays, dy)
     return value.get(), [part.get() for part in parts]
+
+
+CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+def numbers(*key: int) -> np.random.Generator:
+    return np.random.default_rng(key)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A call of conv*d or conv_transpose*d: x, w by shape, then the keywords."""
+
+    x: tuple[int, ...]
+    w: tuple[int, ...]
+    keywords: dict[str, Any] = field(default_factory=dict)
+    bias: bool = False
+    residual: bool = False
+
+    @property
+    def rank(self) -> int:
+        return len(self.w) - 2
+
+    def geometry(self) -> ConvGeometry:
+        k = self.keywords
+        return ConvGeometry.make(
+            self.w[2:], k.get("stride", 1), k.get("padding", 0), k.get("dilation", 1), k.get("groups", 1), k.get("output_padding", 0),
+            input_size=self.x[2:],
+        )  # fmt: skip
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        rng = numbers(*self.x, *self.w)
+        out = {"input": integers(rng, self.x), "weight": integers(rng, self.w)}
+        if self.bias:
+            channels = self.w[1] * self.geometry().groups if "output_padding" in self.keywords else self.w[0]
+            out["bias"] = integers(rng, (channels,), 40)
+        if self.residual:
+            out["residual"] = integers(rng, (self.x[0], self.w[0], *self.geometry().output_size(self.x[2:])), 40)
+        return out
+
+
+CONVS = {
+    "1d": Conv((3, 3, 17), (5, 3, 3), {"padding": 1}, bias=True),
+    "1d_dilated": Conv((2, 4, 19), (6, 2, 4), {"stride": 3, "dilation": 2, "groups": 2, "padding": "valid"}),
+    "odd_channels": Conv((2, 17, 9, 7), (33, 17, 3, 3), {"padding": 1, "activation": "relu"}, bias=True),
+    "one_sided": Conv(
+        (1, 3, 8, 9), (5, 3, 2, 3),
+        {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "dilation": (1, 2), "activation": ("leaky_relu", 0.25)}, residual=True,
+    ),
+    "pointwise": Conv((3, 1, 5, 5), (1, 1, 1, 1), {"stride": 2}),
+    "same": Conv((1, 2, 11, 13), (3, 2, 5, 4), {"stride": 2, "padding": "same"}, bias=True, residual=True),
+    "wide": Conv((2, 2, 4, 5), (3, 2, 2, 3), {"padding": "full", "flip_kernel": True}),
+    "groups": Conv((1, 32, 5, 6), (32, 16, 3, 3), {"padding": (1, 0), "groups": 2}),
+    "depthwise": Conv((2, 3, 7, 6), (6, 1, 3, 3), {"padding": 1, "groups": 3}, bias=True),
+    "sparse": Conv((2, 3, 8, 11), (4, 3, 2, 2), {"stride": 3}),
+    "one_pixel": Conv((3, 5, 1, 1), (7, 5, 3, 3), {"padding": 1}),
+    "3d": Conv((2, 3, 5, 6, 7), (4, 3, 3, 3, 3), {"stride": 2, "padding": 1, "activation": "relu"}, bias=True, residual=True),
+    "3d_groups": Conv((1, 6, 3, 5, 6), (3, 2, 1, 2, 3), {"padding": "same", "groups": 3, "dilation": (1, 2, 1)}),
+}  # fmt: skip
+
+TRANSPOSES = {
+    "1d": Conv((2, 3, 7), (3, 5, 4), {"stride": 2, "padding": 1, "output_padding": 1}, bias=True),
+    "2d": Conv((2, 4, 5, 4), (4, 3, 3, 3), {"stride": (2, 3), "padding": ((1, 0), (0, 1)), "output_padding": (1, 2), "groups": 2}, bias=True),
+    "2d_dilated": Conv((1, 17, 4, 3), (17, 5, 2, 3), {"stride": 2, "dilation": (1, 2), "output_padding": 0, "activation": "relu"}, bias=True),
+    "2d_sparse": Conv((1, 2, 3, 4), (2, 3, 2, 2), {"stride": 3, "output_padding": 0}),
+    "3d": Conv((1, 2, 3, 2, 3), (2, 3, 3, 2, 3), {"stride": (1, 2, 2), "padding": (1, 0, 1), "output_padding": (0, 1, 0)}),
+}  # fmt: skip

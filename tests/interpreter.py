@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clconv import reference
+from clconv.graph.network import Network
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import OPS
 from clconv.graph.ops.conv import problem_of as conv_problem
@@ -21,13 +22,23 @@ from clconv.problem import Pass
 Results = tuple[np.ndarray, ...]
 
 
-def interpret(graph: Graph, inputs: Mapping[str, np.ndarray], scalars: Mapping[str, float] | None = None) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+def interpret(
+    graph: Graph, inputs: Mapping[str, np.ndarray], scalars: Mapping[str, float] | None = None
+) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """The outputs in order, and the new values of updated parameters by name."""
     values: dict[int, Results] = {}
     for node in topological((*graph.outputs, *(n for _, n in graph.updates))):
         values[id(node)] = _evaluate(node, [values[id(n)] for n in node.inputs], inputs, scalars or {})
     updates = {p.name: values[id(n)][0] for p, n in graph.updates}
     return [values[id(n)][0] for n in graph.outputs], updates
+
+
+def evaluate(net: Network, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The outputs of a network in inference mode."""
+    names = net.input_names()[: len(inputs)]
+    graph = net.trace({name: x.shape for name, x in zip(names, inputs, strict=True)})
+    outputs, _ = interpret(graph, dict(zip(names, inputs, strict=True)))
+    return tuple(outputs)
 
 
 def _evaluate(node: Node, sources: list[Results], inputs: Mapping[str, np.ndarray], scalars: Mapping[str, float]) -> Results:

@@ -68,7 +68,7 @@ def place_of(path: str) -> str:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of everything imported, in functions too; `from a import b` gives a.b. Blocks under TYPE_CHECKING are left out."""
+    """(line, dotted name) of everything imported, in functions too; `from a import b` gives a.b. TYPE_CHECKING blocks are left out."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             for other in node.orelse:

@@ -1,4 +1,4 @@
-"""Element-wise maps on channel-blocked tensors: broadcasts, several outputs, halos, slices, NaN, and the random bits of the plain layout."""
+"""Element-wise maps on channel-blocked tensors: broadcasts, several outputs, halos, slices, NaN, and random bits as in the plain layout."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ GPU = DeviceTraits.gpu()
 DEVICES = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu")])
 
 
-def run(problem: MapProblem, operands: dict[str, np.ndarray], device: DeviceTraits | None = None, **scalars: float) -> dict[str, np.ndarray]:
+def run(
+    problem: MapProblem, operands: dict[str, np.ndarray], device: DeviceTraits | None = None, **scalars: float
+) -> dict[str, np.ndarray]:
     device = device or traits()
     assert ALGORITHM.why_not(problem, device) is None
     plan = ALGORITHM.plan(problem, device, ALGORITHM.defaults(problem, device))
@@ -110,7 +112,10 @@ def test_scalars_are_arguments_of_the_run():
     shape = (3, 11)
     x = integers(np.random.default_rng(5), shape)
     problem = MapProblem(
-        shape=shape, operands=(TensorSpec(shape),), statements=(("y0", "x0 * rate + (float)step"),), scalars=(("rate", "float"), ("step", "int"))
+        shape=shape,
+        operands=(TensorSpec(shape),),
+        statements=(("y0", "x0 * rate + (float)step"),),
+        scalars=(("rate", "float"), ("step", "int")),
     )
     for rate, step in ((0.5, 3), (2.0, -1)):
         np.testing.assert_array_equal(run(problem, {"x0": x}, rate=rate, step=step)["y0"], x * np.float32(rate) + step)
@@ -119,9 +124,7 @@ def test_scalars_are_arguments_of_the_run():
 @DEVICES
 def test_index_is_the_position_in_c_order(device):
     for shape, other in (((4, 3, 50), (3, 1)), ((9001,), (9001,))):
-        problem = MapProblem(
-            shape=shape, operands=(TensorSpec(other),), statements=(("y0", "(float)index + x0"),), uses_index=True
-        )
+        problem = MapProblem(shape=shape, operands=(TensorSpec(other),), statements=(("y0", "(float)index + x0"),), uses_index=True)
         x = integers(np.random.default_rng(6), other)
         np.testing.assert_array_equal(run(problem, {"x0": x}, device)["y0"], np.arange(np.prod(shape)).reshape(shape) + x)
 
@@ -172,9 +175,7 @@ def sources(problem: MapProblem, device: DeviceTraits) -> list[str]:
 def test_sizes_are_not_in_the_source():
     for device in (DeviceTraits.cpu(), GPU):
         texts = {
-            text
-            for shape in ((1, 17, 5, 7), (64, 17, 5, 7), (3, 33, 8, 9))
-            for text in sources(added(shape, (1, shape[1], 1, 1)), device)
+            text for shape in ((1, 17, 5, 7), (64, 17, 5, 7), (3, 33, 8, 9)) for text in sources(added(shape, (1, shape[1], 1, 1)), device)
         }
         assert len(texts) == 1
         assert len({text for n in (1, 5000) for text in sources(added((n,), (n,)), device)}) == 1
@@ -201,6 +202,8 @@ def test_contiguous_views_are_one_flat_loop():
 
 def test_half_is_rounded_once():
     x = np.linspace(-3, 3, 1001).astype(NUMPY["float16"])
-    problem = MapProblem(shape=(1001,), operands=(TensorSpec((1001,), "float16"),), statements=(("y0", "x0 * x0 + x0"),), dtypes=("float16",))
+    problem = MapProblem(
+        shape=(1001,), operands=(TensorSpec((1001,), "float16"),), statements=(("y0", "x0 * x0 + x0"),), dtypes=("float16",)
+    )
     exact = x.astype(np.float64)
     np.testing.assert_array_equal(run(problem, {"x0": x})["y0"], (exact * exact + exact).astype(np.float32).astype(np.float16))

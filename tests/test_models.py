@@ -17,7 +17,7 @@ from clconv.nn import models
 from clconv.nn.models import lenet
 from clconv.nn.models.googlenet import Inception
 from clconv.nn.models.unet import cropped
-from tests.graph_oracle import evaluate
+from tests.interpreter import evaluate
 
 # Trainable parameters as published (torchvision's documentation; for the rest see the tests of each paper below), and the first 16
 # digits of SHA-256 over torchvision 0.29's lines "name shape" in its order of definition, without num_batches_tracked.

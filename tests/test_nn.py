@@ -13,7 +13,7 @@ from clconv import nn
 from clconv.errors import ArrayError, CheckpointError, ClconvError, GeometryError
 from clconv.graph.node import topological
 from clconv.nn import init
-from tests.graph_oracle import evaluate
+from tests.interpreter import evaluate
 
 
 class Residual(nn.Module):

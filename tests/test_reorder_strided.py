@@ -99,7 +99,9 @@ def test_what_it_does_not_take_it_says():
     def why_not(problem: ReorderProblem) -> str | None:
         return ALGORITHM.why_not(problem, GPU)
 
-    assert why_not(ReorderProblem((2, 8, 3, 3)).with_layouts(y=Blocked(8))) == "needs plain or strided layouts, got y blocked 8, halo 0,0 0,0"
+    assert (
+        why_not(ReorderProblem((2, 8, 3, 3)).with_layouts(y=Blocked(8))) == "needs plain or strided layouts, got y blocked 8, halo 0,0 0,0"
+    )
     assert why_not(ReorderProblem((2, 3)).with_layouts(y=Strided((3, -1), 2))) == "needs positive strides of y, got (3, -1)"
     assert why_not(ReorderProblem((2, 3), "int32", "float32")) == "needs one kind of numbers, got int32 -> float32"
     assert why_not(ReorderProblem((1, 3)).with_layouts(y=Strided((0, 1)))) is None

@@ -16,7 +16,16 @@ ALGORITHM = SoftmaxRows()
 GPU = DeviceTraits.gpu()
 DEVICES = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu")])
 LOG = pytest.mark.parametrize("log", [False, True])
-CASES = [((64, 10), 1), ((3, 1000), 1), ((5, 1), 1), ((7, 17), 0), ((2, 3, 11, 13), 1), ((3, 33, 1, 1), 1), ((2, 19, 8), 1), ((4, 5, 6), -1)]
+CASES = [
+    ((64, 10), 1),
+    ((3, 1000), 1),
+    ((5, 1), 1),
+    ((7, 17), 0),
+    ((2, 3, 11, 13), 1),
+    ((3, 33, 1, 1), 1),
+    ((2, 19, 8), 1),
+    ((4, 5, 6), -1),
+]
 EXP_ULPS = 3
 """The error of exp and log that OpenCL allows, in units in the last place of a float."""
 

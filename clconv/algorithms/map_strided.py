@@ -62,8 +62,15 @@ class MapStrided(Algorithm[MapProblem]):
         operands = tuple(access(name, problem.spec(name), walks[name][-1] if name in walks else 1, name not in walks) for name in inputs)
         return Plan((self._call(problem, traits, params, nest, operands, walks),))
 
-    def _call(self, problem: MapProblem, traits: DeviceTraits, params: MapStridedParams, nest: Nest, operands: tuple[Access, ...],
-              walks: dict[str, tuple[int, ...]]) -> KernelCall:
+    def _call(
+        self,
+        problem: MapProblem,
+        traits: DeviceTraits,
+        params: MapStridedParams,
+        nest: Nest,
+        operands: tuple[Access, ...],
+        walks: dict[str, tuple[int, ...]],
+    ) -> KernelCall:
         *outer, columns = nest.extents
         rows = math.prod(outer)
         column_chunks, chunk = pieces(columns, params.chunk, 16 if params.chunk >= 16 else 1)
@@ -71,8 +78,13 @@ class MapStrided(Algorithm[MapProblem]):
         items = -(-rows // rows_per_item) * column_chunks
         outputs = tuple(Target(name, dtype) for name, dtype in zip(problem.outputs, problem.dtypes, strict=True))
         arguments = {
-            "operands": operands, "outputs": outputs, "statements": declared(problem.statements, outputs), "scalars": problem.scalars, "outer": len(outer),
-            "uses_index": problem.uses_index, "random_word": any("random_word" in value for _, value in problem.statements),
+            "operands": operands,
+            "outputs": outputs,
+            "statements": declared(problem.statements, outputs),
+            "scalars": problem.scalars,
+            "outer": len(outer),
+            "uses_index": problem.uses_index,
+            "random_word": any("random_word" in value for _, value in problem.statements),
         }
         source = KernelSource("map_strided", "map_strided", arguments=names(arguments), group=(traits.group(64), 1, 1))
         bindings: dict[str, str | int | float | Scalar] = {f"{name}_data": name for name in problem.tensors()}

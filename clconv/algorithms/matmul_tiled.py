@@ -60,8 +60,13 @@ class MatmulTiled(Algorithm[MatmulProblem]):
         row_blocks, column_blocks = -(-problem.m // rows), -(-problem.n // (tiles * params.columns))
         epilogue = problem.epilogue
         arguments = {
-            "rows": params.rows, "vectors": params.vectors, "width": params.width, "transpose_a": problem.transpose_a,
-            "transpose_b": problem.transpose_b, "bias": epilogue.bias, "residual": epilogue.residual,
+            "rows": params.rows,
+            "vectors": params.vectors,
+            "width": params.width,
+            "transpose_a": problem.transpose_a,
+            "transpose_b": problem.transpose_b,
+            "bias": epilogue.bias,
+            "residual": epilogue.residual,
             "pack_a": wide and (problem.transpose_a or problem.dtype == "float16"),
         }
         constants = {**self._constants(problem, params), **activation_macro(epilogue.activation)}
@@ -80,7 +85,14 @@ class MatmulTiled(Algorithm[MatmulProblem]):
             return {**constants, "vec": "float"}
         copied = round_up(params.rows, params.width)
         return {
-            **constants, **unaligned_moves(problem.dtype, params.width), "COPIED": copied, "TILE_STEPS": f"(CHUNK * TILE_ROWS + {copied - params.rows})", "BLOCK": params.width, "VECTORS": params.vectors, "CHUNK": params.chunk, "ROWS_MOST": params.rows_most,
+            **constants,
+            **unaligned_moves(problem.dtype, params.width),
+            "COPIED": copied,
+            "TILE_STEPS": f"(CHUNK * TILE_ROWS + {copied - params.rows})",
+            "BLOCK": params.width,
+            "VECTORS": params.vectors,
+            "CHUNK": params.chunk,
+            "ROWS_MOST": params.rows_most,
             "DOT_ROWS": DOT_ROWS,
         }
 

@@ -13,15 +13,10 @@ from clconv.algorithms.common import CEIL_DIV, GROUP, check_operands, per_axis_c
 from clconv.codegen.expressions import float_literal
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
-from clconv.geometry import PoolGeometry
+from clconv.geometry import LARGEST, PoolGeometry
 from clconv.problem import Pass, PoolProblem
 
 LANES = 8
-# Window i of adaptive pooling, floor(i n / o) to ceil((i + 1) n / o), with products of 64 bits.
-ADAPTIVE = {
-    "START(i, outputs, size)": "((int)((long)(i) * (size) / (outputs)))",
-    "END(i, outputs, size)": "((int)((((long)(i) + 1) * (size) + (outputs) - 1) / (outputs)))",
-}
 # How many elements of a window that starts at `start` lie before `limit`, along one axis.
 TAPS = {
     "TAPS_AT(start, limit, axis)": "CEIL_DIV((limit) - (start), DILATION_##axis)",
@@ -106,6 +101,13 @@ def _window_source(problem: PoolProblem, geometry: PoolGeometry, traits: DeviceT
 
 def _adaptive_source(problem: PoolProblem, traits: DeviceTraits, params: PoolParams) -> KernelSource:
     backward = problem.direction is not Pass.FORWARD
-    constants = names(ADAPTIVE, TILE=params.tile, LANES=LANES)
+    # Window i of o over n elements: floor(i n / o) to ceil((i + 1) n / o). Divisions of 64 bits are slow and seldom needed.
+    largest = max((n + 1) * (o + 1) for n, o in zip(problem.size, problem.out_size, strict=True))
+    kind = "int" if largest <= LARGEST else "long"
+    bounds = {
+        "START(i, outputs, size)": f"((int)(({kind})(i) * (size) / (outputs)))",
+        "END(i, outputs, size)": f"((int)(((({kind})(i) + 1) * (size) + (outputs) - 1) / (outputs)))",
+    }
+    constants = names(bounds, TILE=params.tile, LANES=LANES)
     entry = "pool_direct_adaptive_backward" if backward else "pool_direct_adaptive"
     return KernelSource("pool_direct_adaptive", entry, constants, names(backward=backward), problem.dtype, (traits.group(GROUP), 1, 1))

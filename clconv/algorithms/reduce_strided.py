@@ -11,6 +11,7 @@ from clconv.algorithms.strides import Access, Nest, Target, access, check_addres
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ReduceProblem
+from clconv.problem.elementwise import Statements
 from clconv.tensor import Plain
 
 KEPT, REDUCED = 0, 1
@@ -85,8 +86,22 @@ class ReduceStrided(Algorithm[ReduceProblem]):
         offsets = {f"{x.name}_offset": offset(specs[x.name]) for x in operands if x.shifted}
         builder = _Builder(problem, traits, params)
         if 0 not in problem.axes or len(problem.shape) == 1:
-            return Plan((builder.call(walk, operands, offsets, problem.statements, 1, final=True),))
+            return Plan((builder.call(walk, operands, offsets, problem.statements, builder.shares(walk, 1), final=True),))
         return builder.split(walk, operands, offsets)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Who does what: `pieces` of the reduced loops, of them `column_pieces` side by side; `columns` of a piece or of a run of outputs;
+    `runs` of outputs in a kept row; `items` work-items for each piece."""
+
+    pieces: int
+    rows_per_piece: int
+    column_pieces: int
+    columns: int
+    runs: int
+    kept_per_item: int
+    items: int
 
 
 @dataclass(frozen=True)
@@ -101,63 +116,87 @@ class _Builder:
     def totals(self) -> tuple[str, ...]:
         return tuple(f"r{i}" for i in range(len(self.problem.post)))
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(f"part{i}" for i in range(len(self.problem.post)))
+
     def split(self, walk: Walk, operands: tuple[Access, ...], offsets: dict[str, int]) -> Plan:
         """Partial results [piece][output] by one launch, the rest by another; how many pieces depends on the sizes."""
         outputs = math.prod(self.problem.out_shape)
         work = max(self.params.work, 256) * 2
         wanted = max(1, min(self.params.items // -(-outputs // self.params.run), self.problem.multiply_adds // work))
-        first = self.call(walk, operands, offsets, self.problem.statements, wanted, final=False)
-        (count,) = (value for name, value in first.bindings if name == "piece_count")
-        parts = tuple(Access(f"part{i}", "float32", flat=False, shifted=False, step="1") for i in range(len(self.totals)))
-        nest = Nest.make((int(count), outputs), [(outputs, 1)] * len(parts), (REDUCED, KEPT))  # type: ignore[arg-type]
-        again = tuple((total, part.name) for total, part in zip(self.totals, parts, strict=True))
-        second = self.call(Walk.of(nest, 0), parts, {}, again, 1, final=True)
-        return Plan((first, second), tuple((part.name, 4 * int(count) * outputs) for part in parts))  # type: ignore[arg-type]
+        shares = self.shares(walk, wanted)
+        first = self.call(walk, operands, offsets, self.problem.statements, shares, final=False)
+        nest = Nest.make((shares.pieces, outputs), [(outputs, 1)] * len(self.parts), (REDUCED, KEPT))
+        again = Walk.of(nest, 0)
+        accesses = tuple(Access(part, "float32", flat=False, shifted=False, step="1") for part in self.parts)
+        second = self.call(again, accesses, {}, tuple(zip(self.totals, self.parts, strict=True)), self.shares(again, 1), final=True)
+        return Plan((first, second), tuple((part, 4 * shares.pieces * outputs) for part in self.parts))
 
-    def call(self, walk: Walk, operands: tuple[Access, ...], offsets: dict[str, int], statements: Sequence[tuple[str, str]],
-             wanted: int, final: bool) -> KernelCall:
-        """One launch; `final` if it stores outputs rather than partial results. The reduced loops are cut into about `wanted` pieces."""
-        problem, params, traits = self.problem, self.params, self.traits
+    def shares(self, walk: Walk, wanted: int) -> Shares:
+        """How the loops are dealt out, the reduced ones in about `wanted` pieces."""
+        params = self.params
         kept_rows, rows = math.prod(walk.kept), math.prod(walk.reduced)
         row_pieces, rows_per_piece = pieces(rows, -(-rows // wanted))
-        column_pieces, columns_per_piece = 1, walk.columns
+        column_pieces, runs = 1, 1
         if walk.inner_reduced:
             least = max(params.lanes, -(-walk.columns * row_pieces // wanted))
-            column_pieces, columns_per_piece = pieces(walk.columns, least, params.lanes)
-            run, runs = 1, 1
+            column_pieces, columns = pieces(walk.columns, least, params.lanes)
         else:
             fair = -(-walk.columns * kept_rows * row_pieces // params.items)
-            runs, run = pieces(walk.columns, min(params.run, max(64, fair)), min(params.run, 16))
-        per_row = rows_per_piece * (columns_per_piece if walk.inner_reduced else min(run, walk.columns))
+            runs, columns = pieces(walk.columns, min(params.run, max(64, fair)), min(params.run, 16))
+        per_row = rows_per_piece * min(columns, walk.columns)
         kept_per_item = min(kept_rows, max(1, params.work // per_row))
-        items = -(-kept_rows // kept_per_item) * runs
-        targets = tuple(Target(name, problem.dtype if final else "float32") for name in
-                        (problem.outputs if final else (f"part{i}" for i in range(len(self.totals)))))
+        return Shares(
+            row_pieces * column_pieces, rows_per_piece, column_pieces, columns, runs, kept_per_item, -(-kept_rows // kept_per_item) * runs
+        )
+
+    def call(
+        self,
+        walk: Walk,
+        operands: tuple[Access, ...],
+        offsets: dict[str, int],
+        statements: Statements,
+        shares: Shares,
+        final: bool,
+    ) -> KernelCall:
+        """One launch; `final` if it stores outputs rather than partial results."""
+        problem, params = self.problem, self.params
+        names_of_results = problem.outputs if final else self.parts
+        targets = tuple(Target(name, problem.dtype if final else "float32") for name in names_of_results)
         arguments = {
-            "operands": operands, "outputs": targets, "totals": self.totals, "statements": declared(tuple(statements)),
-            "post": problem.post if final else None, "inner_reduced": walk.inner_reduced, "kept": len(walk.kept), "reduced": len(walk.reduced),
+            "operands": operands,
+            "outputs": targets,
+            "totals": self.totals,
+            "statements": declared(statements),
+            "post": problem.post if final else None,
+            "inner_reduced": walk.inner_reduced,
+            "kept": len(walk.kept),
+            "reduced": len(walk.reduced),
         }
         constants = {"LANES": params.lanes} if walk.inner_reduced else {"RUN": params.run}
-        source = KernelSource(
-            "reduce_strided", "reduce_strided", names(constants, **COMBINE[problem.combine]), names(arguments), group=(traits.group(64), 1, 1)
-        )
+        header = names(constants, **COMBINE[problem.combine])
+        group = (self.traits.group(64), 1, 1)
+        source = KernelSource("reduce_strided", "reduce_strided", header, names(arguments), group=group)
         bindings: dict[str, str | int | float] = {f"{x.name}_data": x.name for x in operands}
         bindings.update({f"{y.name}_data": y.name for y in targets})
         bindings.update(offsets)
         for x, strides in zip(operands, walk.strides, strict=True):
             bindings.update(_stride_bindings(x, strides, len(walk.kept)))
-        for prefix, extents in (("kept", walk.kept), ("reduced", walk.reduced)):
-            bindings.update({f"{prefix}_extent{axis}": n for axis, n in enumerate(extents) if axis})
-        bindings.update(kept_count=kept_rows, kept_per_item=kept_per_item, row_count=rows, rows_per_piece=rows_per_piece, column_count=walk.columns)
-        if walk.inner_reduced:
-            bindings.update(columns_per_piece=columns_per_piece, column_pieces=column_pieces)
-        else:
-            bindings.update(columns_per_item=run, runs=runs)
-        piece_count = row_pieces * column_pieces
-        bindings.update(piece_count=piece_count)
+        bindings.update(_loop_bindings(walk, shares))
         if final:
             bindings.update(count=float(problem.count))
-        return KernelCall(source, (items * piece_count, 1, 1), names(bindings))  # type: ignore[arg-type]
+        return KernelCall(source, (shares.items * shares.pieces, 1, 1), names(bindings))  # type: ignore[arg-type]
+
+
+def _loop_bindings(walk: Walk, shares: Shares) -> dict[str, int]:
+    out = {f"kept_extent{axis}": n for axis, n in enumerate(walk.kept) if axis}
+    out.update({f"reduced_extent{axis}": n for axis, n in enumerate(walk.reduced) if axis})
+    out.update(kept_count=math.prod(walk.kept), row_count=math.prod(walk.reduced), column_count=walk.columns)
+    out.update(kept_per_item=shares.kept_per_item, rows_per_piece=shares.rows_per_piece, piece_count=shares.pieces)
+    if walk.inner_reduced:
+        return {**out, "columns_per_piece": shares.columns, "column_pieces": shares.column_pieces}
+    return {**out, "columns_per_item": shares.columns, "runs": shares.runs}
 
 
 def _stride_bindings(operand: Access, strides: Sequence[int], kept: int) -> dict[str, int]:

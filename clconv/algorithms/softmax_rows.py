@@ -54,7 +54,11 @@ class SoftmaxRows(Algorithm[SoftmaxProblem]):
         folds, result = self._formula(problem)
         constants = {**unaligned_moves(problem.dtype, params.width), "BLOCK": params.width} if params.width > 1 else {"vec": "float"}
         arguments = {
-            "forward": problem.direction is Pass.FORWARD, "folds": folds, "result": result, "along": inner == 1, "width": params.width,
+            "forward": problem.direction is Pass.FORWARD,
+            "folds": folds,
+            "result": result,
+            "along": inner == 1,
+            "width": params.width,
         }
         source = KernelSource("softmax_rows", "softmax_rows", names(constants), names(arguments), problem.dtype, (traits.group(64), 1, 1))
         bindings: dict[str, str | int] = {name: name for name in problem.tensors()}

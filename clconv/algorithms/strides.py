@@ -1,4 +1,4 @@
-"""Loop nests over strided operands: broadcasting as strides of zero, and coalescing, so that the common contiguous case is one flat loop."""
+"""Loop nests over strided operands: broadcasting as strides of 0, and coalescing, so that the contiguous case is one flat loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from clconv.errors import UnsupportedError
 from clconv.problem import Problem
 from clconv.problem.elementwise import Statements
-from clconv.tensor import MOST_ELEMENTS, Plain, Strided, TensorSpec, contiguous_strides
+from clconv.tensor import MOST_ELEMENTS, Plain, Strided, TensorSpec, contiguous_strides, round_up
 
 Strides = tuple[int, ...]
 
@@ -78,7 +78,7 @@ def is_flat(strides: Strides, shape: tuple[int, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Nest:
-    """Extents of nested loops, outermost first, and for every operand the stride of each loop. `labels` tell loops that must not be merged."""
+    """Extents of nested loops, outermost first, and for every operand the stride of each loop. Loops of unlike `labels` are not merged."""
 
     extents: tuple[int, ...]
     strides: tuple[Strides, ...]
@@ -109,7 +109,9 @@ class Nest:
     def ordered(self, axes: Sequence[int]) -> Nest:
         """The loops in another order, or some of them only."""
         return Nest(
-            tuple(self.extents[i] for i in axes), tuple(tuple(s[i] for i in axes) for s in self.strides), tuple(self.labels[i] for i in axes)
+            tuple(self.extents[i] for i in axes),
+            tuple(tuple(s[i] for i in axes) for s in self.strides),
+            tuple(self.labels[i] for i in axes),
         )
 
     def padded_with_zeros(self, rank: int) -> Nest:
@@ -204,5 +206,5 @@ def stride_bindings(operand: Access, spec: TensorSpec, outer: Sequence[int], inn
 def pieces(length: int, most: int, multiple: int = 1) -> tuple[int, int]:
     """(count, size): `length` cut into equal pieces of at most about `most`, whose size is a multiple of `multiple`."""
     count = max(1, -(-length // most))
-    size = -(--(-length // count) // multiple) * multiple
+    size = round_up(-(-length // count), multiple)
     return -(-length // size), size

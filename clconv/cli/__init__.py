@@ -56,6 +56,6 @@ class Commands(click.Group):
 def main() -> None:
     """Convolutional networks on any OpenCL device.
 
-    A PROBLEM is written as in "conv n8c48i56x56k64f3x3s2p1": n batch, c input channels, i input size, k output channels, f kernel, s stride,
-    p padding, d dilation, g groups; kinds are conv, deconv, maxpool, avgpool; then :bwd_d or :bwd_w, :f16, +bias+relu+res.
+    A PROBLEM is written as in "conv n8c48i56x56k64f3x3s2p1": n batch, c input channels, i input size, k output channels, f kernel,
+    s stride, p padding, d dilation, g groups; kinds are conv, deconv, maxpool, avgpool; then :bwd_d or :bwd_w, :f16, +bias+relu+res.
     """

@@ -11,7 +11,9 @@ from clconv.cli.options import algorithm_name, batch_option, device_option, kern
 if TYPE_CHECKING:
     from clconv.bench.report import Row
 
-json_option = click.option("--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write the rows here too.")
+json_option = click.option(
+    "--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write the rows here too."
+)
 repeats_option = click.option(
     "--repeats", metavar="N", type=click.IntRange(min=15), default=15, show_default=True, help="Timed blocks, at least 15."
 )

@@ -22,4 +22,4 @@ def devices() -> None:
         for what, value in describe(device).items():
             table.add_row(what, value)
         console.print(table)
-    console.print(f"{len(found)} device{'s' if len(found) > 1 else ''}; the default is {default.name.strip()}. Choose another by --device NAME.")
+    console.print(f"{len(found)} device{'s' if len(found) > 1 else ''}; the default is {default.name.strip()}. Others by --device NAME.")

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from clconv.problem import ConvProblem, PoolProblem
 
-device_option = click.option("--device", metavar="NAME", help="A part of the device's or platform's name; the first device of all if left out.")
+device_option = click.option("--device", metavar="NAME", help="A part of the device's or platform's name; the first device if left out.")
 kernels_option = click.option(
     "--kernels",
     metavar="DIR",
@@ -18,7 +18,7 @@ kernels_option = click.option(
     help="A directory with edited templates (*.cl.mako), which go before the library's own.",
 )
 batch_option = click.option("--batch", metavar="N", type=click.IntRange(min=1), default=1, show_default=True, help="Images in a batch.")
-size_option = click.option("--size", metavar="N", type=click.IntRange(min=1), help="Height and width of the input, if not the model's usual.")
+size_option = click.option("--size", metavar="N", type=click.IntRange(min=1), help="Height and width, if not the model's usual.")
 
 
 def problem_of(text: str) -> ConvProblem | PoolProblem:

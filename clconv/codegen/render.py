@@ -48,11 +48,19 @@ class RenderedKernel:
     source: KernelSource
 
 
+Stamp = tuple[tuple[str, int], ...]
+
+
+def _stamp(directory: str | None) -> Stamp:
+    """What changes when a template in `directory` does. Mako's own check counts whole seconds."""
+    return tuple(sorted((f.name, f.stat().st_mtime_ns) for f in Path(directory).glob("*.mako"))) if directory else ()
+
+
 @lru_cache(maxsize=8)
-def _lookup(directory: str | None) -> TemplateLookup:
+def _lookup(directory: str | None, stamp: Stamp) -> TemplateLookup:
     folders = [directory] if directory else []
     folders.append(str(importlib.resources.files("clconv.kernels")))
-    return TemplateLookup(directories=folders, strict_undefined=True, filesystem_checks=directory is not None)
+    return TemplateLookup(directories=folders, strict_undefined=True, filesystem_checks=False)
 
 
 def storage_macros(dtype: str, vector: int | None) -> dict[str, str]:
@@ -80,19 +88,25 @@ def header(source: KernelSource) -> dict[str, str]:
     return defines
 
 
-@lru_cache(maxsize=4096)
 def render(source: KernelSource, directory: str | None = None) -> RenderedKernel:
-    """The OpenCL C of `source`; templates in `directory` go before the library's own.
+    """The OpenCL C of `source`; templates in `directory` go before the library's own, and are read again whenever they change.
 
     Raises TemplateError with the template's name and line when it does not render or its kernel is not found.
     """
+    return _render(source, directory, _stamp(directory))
+
+
+@lru_cache(maxsize=4096)
+def _render(source: KernelSource, directory: str | None, stamp: Stamp) -> RenderedKernel:
     name = f"{source.template}.cl.mako"
     arguments = {key: value for key, value in source.arguments}
+    template = None
     try:
-        body = _lookup(directory).get_template(name).render(**arguments)
+        template = _lookup(directory, stamp).get_template(name)
+        body = template.render(**arguments)
     except Exception as error:  # Mako wraps whatever the template raised: report its place in the template
-        place = exceptions.RichTraceback()
-        where = f" at line {place.lineno}" if place.lineno else ""
+        line = _line_of(error, template.source if template else "")
+        where = f" at line {line}" if line else ""
         raise TemplateError(f"template {name}{where}: {type(error).__name__}: {error}\nrender arguments: {arguments}") from error
     body = re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
     defines = header(source)
@@ -102,6 +116,15 @@ def render(source: KernelSource, directory: str | None = None) -> RenderedKernel
     head = "".join(f"#define {key} {value}\n" for key, value in defines.items())
     tail = "".join(f"#undef {key.split('(')[0]}\n" for key in defines)
     return RenderedKernel(symbol, f"// {source.template}\n{head}\n{body}\n{tail}", parse_arguments(body, source), source)
+
+
+def _line_of(error: Exception, text: str) -> int | None:
+    """The template's line that `error` comes from; of an undefined name, which Mako looks up before the first line, the first use."""
+    name = re.fullmatch(r"'(\w+)' is not defined", str(error)) if isinstance(error, NameError) else None
+    if name is None:
+        return exceptions.RichTraceback().lineno
+    lines = (re.sub(r"^\s*##.*", "", line) for line in text.splitlines())
+    return next((i for i, line in enumerate(lines, 1) if re.search(rf"\b{name[1]}\b", line)), None)
 
 
 def parse_arguments(body: str, source: KernelSource) -> tuple[Argument, ...]:

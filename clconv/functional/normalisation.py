@@ -57,9 +57,11 @@ def _training(input: Any, running_mean: Any, running_var: Any, weight: Any, bias
     if running_mean is None or running_var is None:
         return (y,)
     blend = Body((("y0", f"x0 * {1.0 - momentum!r}f + x1 * {float(momentum)!r}f"),))
-    unbiased = Body((("y0", f"x0 * {1.0 - momentum!r}f + x1 * {momentum * count / (count - 1)!r}f"),))
+    # How many values there are is an operand, not a number in the code: another batch size builds nothing.
+    share = as_node(np.full((1,), momentum * count / (count - 1), np.float32))
+    unbiased = Body((("y0", f"x0 * {1.0 - momentum!r}f + x1 * x2"),))
     new_mean = make("map", as_node(running_mean), reshape(mean, (x.shape[1],)), body=blend, named="running_mean")
-    new_var = make("map", as_node(running_var), reshape(var, (x.shape[1],)), body=unbiased, named="running_var")
+    new_var = make("map", as_node(running_var), reshape(var, (x.shape[1],)), share, body=unbiased, named="running_var")
     return y, new_mean, new_var
 
 

@@ -323,10 +323,13 @@ class Run:
         assembly, _ = self._variants[self._plain]
         return explain(assembly.steps, assembly.notes, self.traits.label, self.memory)
 
-    def profile(self, *inputs: Any, repeats: int = 10) -> Profile:
-        """Median device time of every launch; print it. Runs `repeats` + 1 times; parameters that a run updates are updated."""
+    def profile(self, *inputs: Any, repeats: int = 10, scalars: Mapping[str, float] | None = None) -> Profile:
+        """Median device time of every launch; print it. Runs `repeats` + 2 times; parameters that a run updates are updated.
+
+        `scalars` as in a call: a training step takes its learning rate there.
+        """
         taken = [self._take(value, node) for value, node in zip(inputs, self.graph.inputs, strict=True)]
-        self(*taken)
+        self(*taken, scalars=scalars)
         assembly, executor = self._variant(*self._plain)
         results = [arrays.empty(self.queue, node.shape, node.dtype) for node in self.graph.outputs]
         external = {("input", i): arrays.memory_of(a, PLAIN) for i, a in enumerate(taken)}

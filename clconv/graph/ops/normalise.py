@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from clconv.codegen.expressions import float_literal
 from clconv.graph.node import Node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, as_node, make, register
 from clconv.graph.ops.elementwise import Body, MapOp
 from clconv.graph.ops.shape import item
 from clconv.problem import LrnProblem, Pass
@@ -39,17 +41,18 @@ class BatchNorm(MapOp):
         if not node["training"]:
             dx = make("map", dy, var, gamma, body=Body((("y0", f"x0 * (x2 / sqrt(x1 + {eps}))"),)), named="batch_norm_backward_data")
             return dx, None, None, scale, shift
-        inverse = float_literal(gamma.spec.elements / x.spec.elements)
+        # One over the number of values is an operand, not a number in the code: another batch size builds nothing.
+        inverse = as_node(np.full((1,) * x.ndim, gamma.spec.elements / x.spec.elements, np.float32))
         body = Body(
             (
                 ("t0", f"1.0f / sqrt(x3 + {eps})"),
-                ("t1", f"x5 * {inverse}"),
-                ("t2", f"x6 * {inverse} * t0 * t0"),
+                ("t1", "x5 * x7"),
+                ("t2", "x6 * x7 * t0 * t0"),
                 ("t3", "x4 * t0"),
                 ("y0", "t3 * (x0 - t1 - (x1 - x2) * t2)"),
             )
         )
-        dx = make("map", dy, x, mean, var, gamma, shift, slope, body=body, named="batch_norm_backward_data")
+        dx = make("map", dy, x, mean, var, gamma, shift, slope, inverse, body=body, named="batch_norm_backward_data")
         return dx, None, None, scale, shift
 
 

@@ -88,7 +88,7 @@ class Window(Op):
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         pads = attributes["pads"]
         shape = tuple(n + a + b for n, (a, b) in zip(inputs[0].shape, pads, strict=True))
-        if any(n < 1 for n in shape):
+        if any(n < 1 and not n == size == 0 for n, size in zip(shape, inputs[0].shape, strict=True)):
             raise GeometryError(f"pad: {inputs[0].shape} with padding {pads} would become {shape}; every axis needs at least one element")
         return (TensorSpec(shape, inputs[0].dtype),)
 
