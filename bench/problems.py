@@ -128,6 +128,8 @@ def bench_problem(
     traits = traits_of(queue.device)
     chosen = choose(problem, traits, forced=None if algorithm == "all" else algorithm)
     candidates = applicable(problem, traits) if algorithm == "all" else (chosen.algorithm,)
+    for name in problem.tensors():
+        problem.spec(name).check_addressable(str(problem))
     operands = random_operands(problem)
     prepared = [prepare(problem, candidate, queue, operands, directory=directory) for candidate in candidates]
     timings = measure([entry.run for entry in prepared], repeats)

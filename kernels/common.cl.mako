@@ -6,6 +6,7 @@
 static inline uint random_word(const uint index, const uint step, const uint seed_low, const uint seed_high)
 {
     uint c0 = index, c1 = 0u, c2 = step, c3 = 0u, k0 = seed_low, k1 = seed_high;
+    #pragma unroll   // a loop around it can only be vectorised without one inside
     for (int round = 0; round < 10; ++round) {
         const ulong left = (ulong)c0 * 0xD2511F53u;
         const ulong right = (ulong)c2 * 0xCD9E8D57u;
@@ -18,5 +19,11 @@ static inline uint random_word(const uint index, const uint step, const uint see
     }
     return c0;
 }
+#endif
+</%def>\
+## Square roots of float that a loop can be vectorised with: on some drivers sqrt() is a call. Only for float, and to be undone.
+<%def name="inline_sqrt()">\
+#ifdef __clang__
+#define sqrt(v) __builtin_sqrtf(v)
 #endif
 </%def>\

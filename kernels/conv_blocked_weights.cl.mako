@@ -6,7 +6,8 @@
 ## conv_weights_partial: one work-item sums over a range of units (some rows of one image) for one tile of tile_k blocks of output
 ## channels and a run of input blocks. For each kernel row it holds tile_k x tile_c x (up to) tile_s vectors of sums in registers: output
 ## blocks, input channels, kernel columns. A step is one output position: tile_k vectors of dy, and for each input value one broadcast
-## and tile_k multiply-adds. Between units the sums live in the item's own part of `partial`, which stays in the first cache. Index space, fastest first:
+## and tile_k multiply-adds. Between units the sums live in the item's own part of `partial`, which stays in the first cache. Index space,
+## fastest first:
 ##     get_global_id(0)  run of input blocks of a group
 ##     get_global_id(1)  group * k_tiles + tile of output blocks
 ##     get_global_id(2)  split of the units

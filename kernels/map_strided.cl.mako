@@ -5,11 +5,14 @@
 ## Outputs, and operands marked flat, lie in the order of the loops; the others have a stride for each outer loop.
 ## An operand may be the memory of an output: an element is read before it is written, by the same work-item.
 ## Render arguments: operands (Access), outputs, statements (C), scalars (name, type), outer (number of outer
-## loops), uses_index, random_word.
-<%page args="operands, outputs, statements, scalars, outer, uses_index, random_word"/>\
+## loops), uses_index, random_word, inline_sqrt.
+<%page args="operands, outputs, statements, scalars, outer, uses_index, random_word, inline_sqrt"/>\
 <%namespace name="common" file="common.cl.mako"/>\
 % if random_word:
 ${common.random_word()}
+% endif
+% if inline_sqrt:
+${common.inline_sqrt()}
 % endif
 
 __kernel WORK_GROUP void map_strided(
@@ -68,6 +71,11 @@ __kernel WORK_GROUP void map_strided(
 ${f" + {x.name}_offset" if x.shifted else ""}\
 ${"" if x.flat else "".join(f" + position{axis} * {x.name}_stride{axis}" for axis in range(outer))};
     % endfor
+    % for x in operands:
+    % if x.step == "0":
+        const ${x.value} ${x.name} = ${x.load(x.name + "_row", "0")};
+    % endif
+    % endfor
     % for y in outputs:
         __global ${y.storage} *${y.name}_row = ${y.name}_data + first;
     % endfor
@@ -79,7 +87,9 @@ ${"" if x.flat else "".join(f" + position{axis} * {x.name}_stride{axis}" for axi
             const uint index = (uint)(first + column);
         % endif
         % for x in operands:
+        % if x.step != "0":
             const ${x.value} ${x.name} = ${x.load(x.name + "_row", "column")};
+        % endif
         % endfor
         % for statement in statements:
             ${statement}
@@ -96,3 +106,6 @@ ${"" if x.flat else "".join(f" + position{axis} * {x.name}_stride{axis}" for axi
     % endif
     }
 }
+% if inline_sqrt:
+#undef sqrt
+% endif

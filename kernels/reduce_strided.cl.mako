@@ -6,8 +6,9 @@
 ## Index space: get_global_id(0) = piece of the reduced loops * blocks of outputs + block of outputs.
 ## With post, outputs are stored; without, partial results [piece][output].
 ## Render arguments: operands (Access), outputs (Target), totals (names), statements (C), post (expressions or None), inner_reduced,
-## kept, reduced (numbers of outer loops).
-<%page args="operands, outputs, totals, statements, post, inner_reduced, kept, reduced"/>\
+## kept, reduced (numbers of outer loops), inline_sqrt.
+<%page args="operands, outputs, totals, statements, post, inner_reduced, kept, reduced, inline_sqrt"/>\
+<%namespace name="common" file="common.cl.mako"/>\
 <%def name="decode(pad, prefix, loops, index)">\
 % if loops:
 ${pad}int ${prefix}${loops - 1} = ${index};
@@ -27,7 +28,9 @@ ${pad}if (${prefix}${axis} == ${prefix}_extent${axis}) { ${prefix}${axis} = 0; +
 </%def>\
 <%def name="element(pad, column)">\
 % for x in operands:
+% if x.step != "0":
 ${pad}const ${x.value} ${x.name} = ${x.load(x.name + "_row", column)};
+% endif
 % endfor
 % for statement in statements:
 ${pad}${statement}
@@ -46,6 +49,9 @@ ${pad}${statement}
             % endfor
 </%def>\
 
+% if inline_sqrt:
+${common.inline_sqrt()}
+% endif
 __kernel WORK_GROUP void reduce_strided(
 % for x in operands:
     __global const ${x.storage} *${x.name}_data,
@@ -135,6 +141,11 @@ ${decode("        ", "reduced", reduced, "row_begin")}\
             __global const ${x.storage} *${x.name}_row = ${x.name}_kept\
 ${"".join(f" + reduced{axis} * {x.name}_reduced{axis}" for axis in range(reduced))};
         % endfor
+        % for x in operands:
+        % if x.step == "0":
+            const ${x.value} ${x.name} = ${x.load(x.name + "_row", "0")};
+        % endif
+        % endfor
         % if inner_reduced:
             int column = begin;
             for (; column + LANES <= end; column += LANES) {
@@ -182,3 +193,6 @@ ${result([total + "_total[column - begin]" for total in totals], "kept_row * col
 ${advance("        ", "kept", kept)}\
     }
 }
+% if inline_sqrt:
+#undef sqrt
+% endif

@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
         chosen = context.find_device(config.getoption("--device"))
     except DeviceError as error:
         raise pytest.UsageError(f"the tests need an OpenCL device: {error}") from None
-    context.find_device = preferring(chosen, context.find_device, context.list_devices)  # type: ignore[assignment]
+    context.find_device = preferring(chosen, context.find_device, lambda: context.list_devices())  # type: ignore[assignment]
 
 
 def preferring(chosen: Any, find: Callable[..., Any], devices: Callable[[], list[Any]]) -> Callable[..., Any]:

@@ -147,6 +147,15 @@ def test_numbers_that_no_window_meets_are_not_used(direction: str) -> None:
     np.testing.assert_array_equal(run(problem, given), expected(problem, clean))
 
 
+def test_nan_in_the_last_column_reaches_only_the_weights_that_meet_it() -> None:
+    problem = parse("n2c3i12x9k3f3x3:bwd_w")
+    given = operands(problem)
+    given["x"][1, 2, 7, 8] = np.nan
+    want = expected(problem, given)
+    assert np.isnan(want[:, 2, :, 2]).all() and np.isnan(want).sum() == 3 * 3
+    np.testing.assert_array_equal(run(problem, given), want)
+
+
 @pytest.mark.parametrize("params", [DirectParams(8, 2, 1, 4), DirectParams(2, 2, 2, 16)])
 def test_other_tiles_of_the_sums(params: DirectParams) -> None:
     check_exact(parse("n2c5i11x19k10f3x3s2p1+bias+res"), params=params)

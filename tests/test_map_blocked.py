@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyopencl.array as cla
 import pytest
 
 from clconv.algorithms.blocked_view import FLAT_ROW
@@ -11,8 +12,11 @@ from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import MapProblem
 from clconv.reference import dropout_mask
+from clconv.runtime.context import default_queue
+from clconv.runtime.launch import bind
+from clconv.runtime.programs import programs_for
 from clconv.tensor import Blocked, TensorSpec
-from tests.support import integers, run_plan
+from tests.support import integers, load, run_plan, store
 
 ALGORITHM = MapBlocked()
 CPU = DeviceTraits.cpu(8)
@@ -141,6 +145,19 @@ def test_half_storage_and_conversion() -> None:
     assert (y0.dtype, y1.dtype) == (np.float32, np.float16)
     np.testing.assert_array_equal(y0, a)
     np.testing.assert_array_equal(y1, a + a)
+
+
+def test_an_operand_may_be_the_memory_of_the_output() -> None:
+    shape, layout = (2, 11, 9, 13), Blocked(8, ((1, 0), (2, 1)))
+    rng = np.random.default_rng(11)
+    x = [integers(rng, shape), integers(rng, (1, 11, 1, 1))]
+    problem = add_relu(shape, shape, (1, 11, 1, 1)).with_layouts(x0=layout, y0=layout)
+    (call,) = ALGORITHM.plan(problem, CPU, ALGORITHM.defaults(problem, CPU)).calls
+    queue = default_queue()
+    memory = [cla.to_device(queue, store(x[i], problem.spec(f"x{i}"))) for i in (0, 1)]
+    buffers = {"x0": memory[0].data, "x1": memory[1].data, "y0": memory[0].data}
+    bind(call, programs_for(queue.context, queue.device), buffers).enqueue(queue)
+    np.testing.assert_array_equal(load(memory[0].get(), problem.spec("y0")), np.maximum(x[0] + x[1], 0))
 
 
 @pytest.mark.parametrize("block", [4, 16])

@@ -207,3 +207,19 @@ def test_half_is_rounded_once():
     )
     exact = x.astype(np.float64)
     np.testing.assert_array_equal(run(problem, {"x0": x})["y0"], (exact * exact + exact).astype(np.float32).astype(np.float16))
+
+
+@DEVICES
+def test_square_roots_are_rounded_to_nearest_on_cpus(device):
+    x = np.random.default_rng(8).uniform(0, 100, 4099).astype(np.float32)
+    problem = MapProblem(shape=x.shape, operands=(TensorSpec(x.shape),), statements=(("y0", "sqrt(x0)"),))
+    exact = np.sqrt(x.astype(np.float64))
+    assert (
+        np.abs(run(problem, {"x0": x}, device)["y0"] - exact) <= (0.5 if traits().is_cpu else 3) * np.spacing(exact.astype(np.float32))
+    ).all()
+
+
+def test_broadcast_values_are_read_once_a_row():
+    (text,) = sources(added((3, 17, 5, 7), (17, 1, 1)), DeviceTraits.cpu())
+    before, _, inside = text.partition("for (int column")
+    assert "const float x1 = x1_row[0];" in before and "x1_row" not in inside

@@ -15,6 +15,7 @@ from clconv.algorithms.strides import (
     declared,
     element_strides,
     is_flat,
+    mentions,
     pieces,
     stride_bindings,
 )
@@ -84,7 +85,8 @@ class MapStrided(Algorithm[MapProblem]):
             "scalars": problem.scalars,
             "outer": len(outer),
             "uses_index": problem.uses_index,
-            "random_word": any("random_word" in value for _, value in problem.statements),
+            "random_word": mentions(problem.statements, "random_word"),
+            "inline_sqrt": traits.is_cpu and mentions(problem.statements, "sqrt"),
         }
         source = KernelSource("map_strided", "map_strided", arguments=names(arguments), group=(traits.group(64), 1, 1))
         bindings: dict[str, str | int | float | Scalar] = {f"{name}_data": name for name in problem.tensors()}

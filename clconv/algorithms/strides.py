@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -185,6 +186,11 @@ def declared(statements: Statements, targets: Sequence[Target] = ()) -> tuple[st
     types = {target.name: VALUE_TYPES[target.dtype] for target in targets}
     typed = (name if " " in name else f"{types.get(name, 'float')} {name}" for name, _ in statements)
     return tuple(f"const {target} = {expression};" for target, (_, expression) in zip(typed, statements, strict=True))
+
+
+def mentions(statements: Statements, function: str) -> bool:
+    """Whether an expression calls `function`."""
+    return any(re.search(rf"\b{function}\s*\(", expression) for _, expression in statements)
 
 
 def access(name: str, spec: TensorSpec, inner: int, flat: bool = False) -> Access:

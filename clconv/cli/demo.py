@@ -13,7 +13,6 @@ from clconv.cli.options import device_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clconv.nn import Sequential
     from clconv.train import Dataset, Epoch, Trainer
 
 EPOCHS = 25
@@ -58,13 +57,13 @@ def demo(epochs: int, seed: int, device: str | None, output: Path) -> None:
     console.print(f"device: {traits.label}, {kind}, {traits.compute_units} compute units")
     trainer, arguments = recipe(seed, queue, epochs)
     train, test = arguments["data"], arguments["validation"]
-    net: Sequential = trainer.net  # type: ignore[assignment]
+    net = trainer.net
     console.print(f"LeNet-5, {net.parameter_count():,} parameters; {len(train):,} digits to train with, {len(test):,} others to test with")
     _build(console, trainer, train)
     trainer.fit(**arguments, callbacks=[] if console.is_terminal else [lambda _, epoch: console.print(str(epoch))])
     with console.status("drawing"):
         output.mkdir(parents=True, exist_ok=True)
-        _draw(trainer, net, test, output)
+        _draw(trainer, test, output)
         save_weights(net, output / "lenet5.safetensors")
     _report(console, trainer.history, output, device)
 
@@ -80,11 +79,12 @@ def _build(console: Console, trainer: Trainer, train: Dataset) -> None:
     console.print(f"kernels built in {time.perf_counter() - began:.1f} s (kept for the next time)")
 
 
-def _draw(trainer: Trainer, net: Sequential, test: Dataset, output: Path) -> None:
+def _draw(trainer: Trainer, test: Dataset, output: Path) -> None:
     from clconv import nn
     from clconv.cli import demo_pictures as pictures
     from clconv.graph.compile import compile
 
+    net: Any = trainer.net
     images, labels = test.take(slice(None))
     assert not isinstance(images, dict)
     scores = compile(net, images.shape, trainer.queue)(images).get()
@@ -105,5 +105,6 @@ def _report(console: Console, history: list[Epoch], output: Path, device: str | 
     console.print(f"\n[bold]test accuracy: {100 * accuracy:.1f} %[/bold]")
     console.print(f"{seconds:.2f} s per epoch, {rate:,.0f} images/s")
     console.print("\ntry next:")
-    for command in ("devices", f'explain "{FIRST_LAYER}"{chosen}', f'source "{FIRST_LAYER}"{chosen}', f'bench conv "{FIRST_LAYER}"{chosen}'):
-        console.print(f"  clconv {command}", markup=False)
+    console.print("  clconv devices")
+    for command in ("explain", "source", "bench conv"):
+        console.print(f'  clconv {command} "{FIRST_LAYER}"{chosen}', markup=False)

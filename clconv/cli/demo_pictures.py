@@ -37,6 +37,8 @@ def curves(history: Sequence[Epoch]) -> Figure:
     losses.plot(epochs, [epoch.validation_loss for epoch in history], "o-", markersize=3, color=TESTING, label="test")
     losses.set(title="loss (cross entropy)", xlabel="epoch", yscale="log")
     losses.legend(frameon=False)
+    for which in (losses.yaxis.set_major_formatter, losses.yaxis.set_minor_formatter):
+        which("{x:g}")
     rates.plot(epochs, accuracy, "o-", markersize=3, color=TESTING)
     rates.axhline(97, color=TRAINING, linewidth=1, linestyle="--")
     rates.annotate("97 %", (epochs[0], 97), xytext=(0, 3), textcoords="offset points", color=TRAINING, fontsize=9)
@@ -59,7 +61,7 @@ def mistakes(images: Array, labels: Array, scores: Array) -> Figure:
     shown = wrong[:MOST_MISTAKES]
     rows = max(1, -(-len(shown) // 8))
     more = f", the {len(shown)} most confident" if len(shown) < len(wrong) else ""
-    figure = _figure(10, 0.8 + 1.55 * rows, f"{len(wrong)} of {len(labels)} test digits are read wrongly{more}")
+    figure = _figure(10, 0.6 + 1.6 * rows, f"{len(wrong)} of {len(labels)} test digits are read wrongly{more}")
     for axes in figure.subplots(rows, 8, squeeze=False).flat:
         axes.axis("off")
     for axes, index in zip(figure.axes, shown, strict=False):
@@ -71,13 +73,14 @@ def mistakes(images: Array, labels: Array, scores: Array) -> Figure:
 def filters(weights: Array, images: Array, maps: Array) -> Figure:
     """Filters (K, 1, R, S) of the first layer, each with the maps (N, K, H, W) that it makes of images (N, 1, H, W)."""
     count, examples = len(weights), len(images)
-    figure = _figure(1.05 * (examples + 1), 1.1 * (count + 1) + 0.7, "First layer: each filter and its feature maps after ReLU")
+    figure = _figure(1.05 * (examples + 1) + 0.4, count + 1.5, "First layer: each filter and the feature maps it makes, after ReLU")
     grid = figure.subplots(count + 1, examples + 1)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     most = float(np.abs(weights).max())
-    grid[0, 0].text(0.5, 0.5, "digits\nfilters", ha="center", va="center", fontsize=9, color=TRAINING, transform=grid[0, 0].transAxes)
+    grid[0, 0].text(1.0, 0.5, "digits", ha="right", va="center", fontsize=10, transform=grid[0, 0].transAxes)
+    grid[1, 0].set_title("filters", fontsize=10)
     for column, image in enumerate(images, start=1):
         grid[0, column].imshow(image[0], cmap="gray_r", vmin=0, vmax=1)
     for row, weight in enumerate(weights, start=1):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits
 from clconv.errors import ArrayError, UnsupportedError
 from clconv.graph.explain import Profile, explain, profile_of
@@ -20,6 +21,8 @@ from clconv.problem import ReorderProblem
 from clconv.runtime import arrays
 from clconv.runtime.context import default_queue, traits_of
 from clconv.runtime.executor import Executor, Place, PlacedStep
+from clconv.runtime.launch import is_built
+from clconv.runtime.programs import programs_for
 from clconv.runtime.resident import Resident
 from clconv.tensor import PLAIN, Layout, Strided
 from clconv.tuning.select import choose
@@ -27,17 +30,27 @@ from clconv.tuning.select import choose
 
 @dataclass(frozen=True)
 class Options:
-    """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off."""
+    """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off;
+    `reuse` prefers parameters whose kernels are built already to better ones, so that another size need not build."""
 
     algorithms: tuple[tuple[str, str], ...] = ()
     directory: str | None = None
     passes: bool = True
+    reuse: bool = False
 
 
 class Assembly:
     """The schedule of one graph for given layouts of its inputs and outputs, with every value placed in memory."""
 
-    def __init__(self, graph: Graph, traits: DeviceTraits, options: Options, inputs: Sequence[Layout], outputs: Sequence[Layout]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        traits: DeviceTraits,
+        options: Options,
+        inputs: Sequence[Layout],
+        outputs: Sequence[Layout],
+        built: Callable[[Plan], bool] | None = None,
+    ) -> None:
         graph = _with_input_layouts(graph, inputs)
         graph = optimise(graph) if options.passes else graph
         scheduler = Scheduler(traits, dict(options.algorithms), frozenset(id(p) for p, _ in graph.updates))
@@ -51,7 +64,7 @@ class Assembly:
         self._redirect: dict[int, Parameter] = {}
         self._output_views(outputs)
         self._updates(updates)
-        self.plans = {id(step): step.plan(traits) for step in self.steps if not _empty(step)}
+        self.plans = {id(step): _planned(step, traits, built) for step in self.steps if not _empty(step)}
         self.memory, self.prepared_memory = self._lifetimes(False), self._lifetimes(True)
 
     def _output_views(self, layouts: Sequence[Layout]) -> None:
@@ -149,6 +162,16 @@ class Assembly:
         return out
 
 
+def _planned(step: Step, traits: DeviceTraits, built: Callable[[Plan], bool] | None) -> Plan:
+    """The step's plan; with `built`, one whose kernels exist goes before the default one."""
+    plan = step.plan(traits)
+    if built is None or built(plan):
+        return plan
+    algorithm, problem = step.choice.algorithm, step.final_problem()
+    others = (algorithm.plan(problem, traits, params) for params in algorithm.space(problem, traits))
+    return next((other for other in others if built(other)), plan)
+
+
 def _empty(step: Step) -> bool:
     return any(v.spec.elements == 0 for v in step.operands.values())
 
@@ -198,7 +221,8 @@ class Run:
         """The executor for inputs and outputs stored this way; views get one of their own when they first appear."""
         found = self._variants.get((inputs, outputs))
         if found is None:
-            assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs)
+            built = self._is_built if self.options.reuse else None
+            assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs, built)
             steps = assembly.placed()
             residents = [self._resident(parameter) for parameter in assembly.parameters]
             executor = Executor(
@@ -212,6 +236,9 @@ class Run:
             )
             found = self._variants[(inputs, outputs)] = (assembly, executor)
         return found
+
+    def _is_built(self, plan: Plan) -> bool:
+        return is_built(plan.calls, programs_for(self.queue.context, self.queue.device), self.options.directory)
 
     def _resident(self, parameter: Parameter) -> Resident:
         key = self.queue.context.int_ptr
@@ -233,7 +260,7 @@ class Run:
             external["output", i] = arrays.memory_of(array, out_layouts[i])
         wait = [event for array in (taken if out is None else [*taken, *results]) for event in array.events]
         with executor.lock:
-            if assembly.parameters:
+            if assembly.parameters or id(executor) not in self._seen:
                 self._bring(assembly, executor)
             if executor.scalar_names:
                 executor.set_scalars({**self._scalars(), **(scalars or {})})
@@ -357,10 +384,16 @@ class Run:
 
 
 def compile_graph(
-    graph: Graph, queue: Any = None, *, algorithms: Mapping[str, str] | None = None, kernels: str | None = None, passes: bool = True
+    graph: Graph,
+    queue: Any = None,
+    *,
+    algorithms: Mapping[str, str] | None = None,
+    kernels: str | None = None,
+    passes: bool = True,
+    reuse: bool = False,
 ) -> Run:
-    """As `compile`, for a graph."""
-    return Run(graph, queue or default_queue(), Options(tuple((algorithms or {}).items()), kernels, passes))
+    """As `compile`, for a graph; `passes=False` leaves it as it was traced."""
+    return Run(graph, queue or default_queue(), Options(tuple((algorithms or {}).items()), kernels, passes, reuse))
 
 
 def compile(
@@ -371,15 +404,18 @@ def compile(
     *,
     algorithms: Mapping[str, str] | None = None,
     kernels: str | None = None,
+    reuse: bool = False,
 ) -> Run:
     """`net` made ready for inputs of `input_shape` (N, C, spatial...; a dict by name for several inputs) on `queue`'s device.
 
     `training` runs batch normalisation and dropout in training mode and updates running statistics. `algorithms` forces some by layer
-    name pattern ({"layer1.*": "conv_direct"}); `kernels` names a directory with edited templates. Several outputs come as a tuple.
+    name pattern ({"layer1.*": "conv_direct"}); `kernels` names a directory with edited templates; `reuse` takes kernels that this
+    process has built already where they fit, so that another batch or image size starts at once, perhaps a little slower.
+    Several outputs come as a tuple.
 
     >>> run = compile(models.lenet5(), (1, 1, 28, 28))   # doctest: +SKIP
     >>> run(np.zeros((1, 1, 28, 28), np.float32)).shape  # doctest: +SKIP
     (1, 10)
     """
-    options = Options(tuple((algorithms or {}).items()), kernels)
+    options = Options(tuple((algorithms or {}).items()), kernels, True, reuse)
     return Run(net.trace(input_shape, training), queue or default_queue(), options, net)

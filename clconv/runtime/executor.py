@@ -146,8 +146,9 @@ class Executor:
                 kernel.set_arg(index, kind(scalars[name]))
 
     def prepare(self) -> None:
-        """Run what depends on parameters only."""
-        self._enqueue(self._prepare, self.queue, None)
+        """Run what depends on parameters and constants only. On an out-of-order queue the last run must be over, and the next waits."""
+        wait_for = [self._last] if not self.in_order and self._last is not None else None
+        self._last = self._enqueue(self._prepare, self.queue, wait_for) or self._last
 
     def run(self, external: Mapping[tuple[str, int], cl.Buffer], wait_for: list[cl.Event] | None = None) -> cl.Event | None:
         """Enqueue one run on `external` buffers, keyed ("input" | "output", number); the event is that of the last launch."""

@@ -47,6 +47,11 @@ def rendered(calls: Iterable[KernelCall], directory: str | None = None) -> list[
     return list(dict.fromkeys(render(call.source, directory) for call in calls))
 
 
+def is_built(calls: Iterable[KernelCall], programs: Programs, directory: str | None = None) -> bool:
+    """Whether `calls` can be launched without building anything."""
+    return programs.has(render(call.source, directory).symbol for call in calls)
+
+
 def bind(
     call: KernelCall,
     programs: Programs,

@@ -163,6 +163,10 @@ class Programs:
                 self._programs.update(self._obtain(missing[start : start + KERNELS_PER_PROGRAM], reproduce))
             return {symbol: self._programs[symbol] for symbol in wanted}
 
+    def has(self, symbols: Iterable[str]) -> bool:
+        """Whether all of these kernels are built already."""
+        return self._programs.keys() >= set(symbols)
+
     def _obtain(self, kernels: Sequence[RenderedKernel], reproduce: str) -> dict[str, cl.Program]:
         source = "\n".join(kernel.text for kernel in kernels)
         program = self._load(source)

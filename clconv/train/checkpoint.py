@@ -59,7 +59,7 @@ def load_checkpoint(path: str | PathLike[str], net: Network, optimiser: Optimise
         raise CheckpointError(f"{path}: holds weights but no state of a training; load_weights(net, path) takes those")
     extra = json.loads(metadata[KEY])
     if extra["version"] != VERSION:
-        raise CheckpointError(f"{path}: written in version {extra['version']} of the checkpoint format, this clconv reads version {VERSION}")
+        raise CheckpointError(f"{path}: written in format version {extra['version']}, this clconv reads version {VERSION}")
     if extra["optimiser"] != type(optimiser).__name__:
         raise CheckpointError(
             f"{path}: the training used {extra['optimiser']}, not {type(optimiser).__name__}; build the Trainer with {extra['optimiser']}"
@@ -106,15 +106,16 @@ def _load(net: Network, tensors: Tensors, path: str | PathLike[str], strict: boo
 
 
 def _write(path: str | PathLike[str], tensors: Tensors, metadata: dict[str, str]) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        with open(temporary, "wb") as file:
+            file.write(save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from error

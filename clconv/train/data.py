@@ -40,7 +40,8 @@ class Dataset:
         for name, array in self.arrays().items():
             if array.ndim == 0 or self.targets.ndim == 0 or len(array) != len(self.targets):
                 raise ArrayError(
-                    f"Dataset: {name or 'inputs'} {array.shape} and targets {self.targets.shape} must have one entry per example along axis 0"
+                    f"Dataset: {name or 'inputs'} {array.shape} and targets {self.targets.shape} must be equally long; "
+                    "axis 0 counts the examples"
                 )
 
     @classmethod

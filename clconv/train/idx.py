@@ -1,4 +1,7 @@
-"""IDX files, the format of MNIST (LeCun, yann.lecun.com/exdb/mnist): two zero bytes, a type, the number of axes, sizes, elements; big-endian."""
+"""IDX files, the format of MNIST (LeCun, yann.lecun.com/exdb/mnist): two zero bytes, a type, the number of axes, sizes, elements.
+
+Everything is big-endian.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,12 @@ def read_idx(path: str | Path) -> NDArray[Any]:
     kind, axes = np.dtype(TYPES[content[2]]), content[3]
     start = 4 + 4 * axes
     if len(content) < start:
-        raise DataError(f"{path}: the header of an IDX file with {axes} axes takes {start} bytes, the file has {len(content)}; fetch it again")
+        raise DataError(f"{path}: truncated: the header for {axes} axes takes {start} bytes, the file has {len(content)}; fetch it again")
     shape = struct.unpack(f">{axes}I", content[4:start])
     needed = start + kind.itemsize * math.prod(shape)
     if len(content) != needed:
         state = "truncated" if len(content) < needed else "too long"
-        raise DataError(f"{path}: {state}: {shape} elements of {kind.name} need {needed} bytes, the file has {len(content)}; fetch it again")
+        raise DataError(f"{path}: {state}: {shape} of {kind.name} takes {needed} bytes, the file has {len(content)}; fetch it again")
     return np.frombuffer(content, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
 
 

@@ -99,7 +99,7 @@ class Optimiser:
 
 
 class SGD(Optimiser):
-    """Gradient descent with momentum, as torch.optim.SGD: v = momentum v + (1 - dampening) g, w = w - lr v, where g includes weight_decay w.
+    """Gradient descent with momentum, as torch.optim.SGD: v = momentum v + (1 - dampening) (g + weight_decay w), w = w - lr v.
 
     Nesterov's momentum steps along g + momentum v (Sutskever et al. 2013). The first velocity is the first gradient, undampened.
 

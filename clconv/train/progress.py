@@ -33,8 +33,8 @@ class Bar(Silence):
     def __init__(self, console: Any) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=console, transient=True)
+        text, loss = TextColumn("{task.description}"), TextColumn("{task.fields[loss]}")
+        self._progress = Progress(text, BarColumn(), MofNCompleteColumn(), loss, TimeRemainingColumn(), console=console, transient=True)
         self._task: Any = None
 
     def __enter__(self) -> Bar:
@@ -50,8 +50,7 @@ class Bar(Silence):
         self._task = self._progress.add_task(f"epoch {epoch}/{last}", total=batches, completed=done, loss="")
 
     def advance(self, loss: float | None) -> None:
-        shown = {} if loss is None else {"loss": f"loss {loss:.4f}"}
-        self._progress.update(self._task, advance=1, **shown)
+        self._progress.update(self._task, advance=1, loss="" if loss is None else f"loss {loss:.4f}")
 
     def finish(self, epoch: Epoch) -> None:
         self._progress.console.print(str(epoch), highlight=False)

@@ -77,7 +77,7 @@ class Trainer:
         self._built_for: Any = None
 
     def step(self, inputs: Any, target: Any, factor: float = 1.0) -> Any:
-        """One optimiser step on a batch; returns its loss as a device array of shape (), unless the loss has another. float(loss.get()) waits.
+        """One optimiser step on a batch; returns its loss as a device array of one element: float(loss.get()) waits for it.
 
         inputs: an array, or a dict by input name; NumPy or pyopencl arrays. `factor` multiplies the learning rate.
         """
@@ -107,12 +107,12 @@ class Trainer:
         """Train for `epochs` more epochs and return the history.
 
         data, validation: a Dataset or a pair (inputs, targets); the order of examples depends on seed and epoch only. `schedule` is a
-        function of the epoch (counted from the very first, a float) that gives a factor for the learning rate. `checkpoint` names a file that
-        is replaced after every epoch. `callbacks` are called with the trainer and the Epoch just finished.
+        function of the epoch (a float, 0 at the very first step) that gives a factor for the learning rate. `checkpoint` names a file
+        that is replaced after every epoch. `callbacks` are called with the trainer and the Epoch just finished.
 
-        Ctrl-C lets the running step finish, saves the checkpoint if one is named, and raises KeyboardInterrupt; weights, optimiser, history
-        and place in the epoch are kept. Go on with `fit(data, total - trainer.epoch, ...)`, in another process after `trainer.load(checkpoint)`:
-        the rest of an interrupted epoch counts as the first.
+        Ctrl-C lets the running step finish, saves the checkpoint if one is named, and raises KeyboardInterrupt; weights, optimiser,
+        history and place in the epoch are kept. Go on with `fit(data, total - trainer.epoch, ...)`, in another process after
+        `trainer.load(checkpoint)`: the rest of an interrupted epoch counts as the first.
         """
         examples = Dataset.of(data)
         check = None if validation is None else Dataset.of(validation)

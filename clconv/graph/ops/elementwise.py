@@ -88,8 +88,8 @@ class Expression(MapOp):
 # name: (forward over x, whether backward reads "x" or "y", backward over {0} = dy and {1} = that)
 UNARY = {
     "relu": ("{0} < 0.0f ? 0.0f : {0}", "y", "{1} <= 0.0f ? 0.0f : {0}"),
-    "leaky_relu": ("{0} < 0.0f ? {0} * {slope} : {0}", "x", "{1} < 0.0f ? {0} * {slope} : {0}"),
-    "elu": ("{0} < 0.0f ? {alpha} * expm1({0}) : {0}", "x", "{1} < 0.0f ? {0} * {alpha} * exp({1}) : {0}"),
+    "leaky_relu": ("{0} < 0.0f ? {0} * {slope} : {0}", "x", "{1} > 0.0f ? {0} : {0} * {slope}"),
+    "elu": ("{0} < 0.0f ? {alpha} * expm1({0}) : {0}", "x", "{1} > 0.0f ? {0} : {0} * {alpha} * exp({1})"),
     "sigmoid": ("1.0f / (1.0f + exp(-{0}))", "y", "{0} * {1} * (1.0f - {1})"),
     "tanh": ("tanh({0})", "y", "{0} * (1.0f - {1} * {1})"),
     "silu": (
