@@ -30,7 +30,7 @@ def random_operands(problem: ConvProblem | PoolProblem, seed: int = 0) -> dict[s
 
 def error_share(problem: ConvProblem | PoolProblem, operands: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray]) -> float:
     """The largest error of `results` as a share of the allowed one; above 1 (or NaN) is wrong. Indices must be equal."""
-    wanted, allowed = (expected_conv if isinstance(problem, ConvProblem) else expected_pool)(problem, operands)  # type: ignore[operator]
+    wanted, allowed = expected_conv(problem, operands) if isinstance(problem, ConvProblem) else expected_pool(problem, operands)
     name = problem.outputs[0]
     error = np.abs(results[name].astype(np.float64) - wanted)
     if problem.dtype == "float16":

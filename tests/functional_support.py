@@ -71,17 +71,16 @@ def algorithms_for(queue: cl.CommandQueue, problem: Problem) -> list[str]:
 
 def gradients(
     queue: cl.CommandQueue, function: Callable[..., Node], arrays: Sequence[np.ndarray], dy: np.ndarray, wrt: Sequence[int] | None = None
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(y, [d sum(y dy) / d array for those numbered in `wrt`]) of y = function(arrays), by one compiled graph."""
+) -> list[np.ndarray]:
+    """[d sum(y dy) / d array for those numbered in `wrt`, else for all] of y = function(arrays), by one compiled graph."""
     nodes = [node_of(a, f"x{i}") for i, a in enumerate(arrays)]
     upstream = node_of(dy, "dy")
-    y = function(*nodes)
-    loss = F.sum(F.mul(y, upstream))
+    loss = F.sum(F.mul(function(*nodes), upstream))
     targets = [nodes[i] for i in (wrt if wrt is not None else range(len(nodes)))]
-    run = clconv.compile_graph(clconv.Graph((*nodes, upstream), (y, *clconv.grad(loss, targets))), queue)
+    run = clconv.compile_graph(clconv.Graph((*nodes, upstream), tuple(clconv.grad(loss, targets))), queue)
     run.poison()
-    value, *parts = run(*arrays, dy)
-    return value.get(), [part.get() for part in parts]
+    parts = run(*arrays, dy)
+    return [part.get() for part in (parts if isinstance(parts, tuple) else (parts,))]
 
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -171,7 +171,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_changes_nothing(tmp_pat
     sgd = trainer_of(momentum())
     sgd.step(*DATA.take(slice(0, 12)))
     sgd.save(tmp_path / "sgd")
-    with pytest.raises(CheckpointError, match=r"holds velocity of conv\.weight, which SGD\(lr=0.1, momentum=0.0.*does not keep"):
+    with pytest.raises(CheckpointError, match=r"holds velocity of conv\.bias, which SGD\(lr=0.1, momentum=0.0.*does not keep"):
         trainer_of(SGD(0.1)).load(tmp_path / "sgd")
     assert_same_state(before, other.net.state_dict())
 

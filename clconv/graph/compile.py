@@ -28,6 +28,10 @@ from clconv.tensor import PLAIN, Layout, Strided
 from clconv.tuning.select import choose
 
 
+REORDER_WEIGHTS = (1.0, 0.3, 0.0)
+"""Schedules are made with each operation bearing this share of the reorders it asks for; the cheapest whole is taken."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off;
@@ -53,9 +57,13 @@ class Assembly:
     ) -> None:
         graph = _with_input_layouts(graph, inputs)
         graph = optimise(graph) if options.passes else graph
-        scheduler = Scheduler(traits, dict(options.algorithms), frozenset(id(p) for p, _ in graph.updates))
+        updated = frozenset(id(p) for p, _ in graph.updates)
+        schedules = []
+        for weight in REORDER_WEIGHTS:
+            scheduler = Scheduler(traits, dict(options.algorithms), updated, weight)
+            schedules.append((scheduler.run(graph), scheduler))
+        (self.outputs, updates), scheduler = min(schedules, key=lambda pair: pair[1].seconds)
         self.traits, self.graph = traits, graph
-        self.outputs, updates = scheduler.run(graph)
         self.steps, self.notes = scheduler.steps, scheduler.notes
         self._input_names = [node["name"] for node in graph.inputs]
         self.constants: list[Any] = []
@@ -278,7 +286,9 @@ class Run:
             return [arrays.empty(self.queue, node.shape, node.dtype) for node in self.graph.outputs], self._plain[1]
         targets = out if isinstance(out, tuple) else (out,)
         if len(targets) != len(self.graph.outputs):
-            raise ArrayError(f"out: {len(targets)} arrays given for {len(self.graph.outputs)} results; give one each, or None for a new one")
+            raise ArrayError(
+                f"out: {len(targets)} arrays given for {len(self.graph.outputs)} results; give one each, or None for a new one"
+            )
         results = []
         for target, node in zip(targets, self.graph.outputs, strict=True):
             if target is None:

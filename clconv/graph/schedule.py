@@ -14,7 +14,7 @@ from clconv.graph.ops import OPS, Lowering
 from clconv.graph.trace import Graph
 from clconv.graph.values import Value
 from clconv.problem import MapProblem, Problem, ReorderProblem
-from clconv.tensor import PLAIN, Blocked, Layout, Strided, TensorSpec, contiguous_strides
+from clconv.tensor import PLAIN, Blocked, Layout, Packed, Strided, TensorSpec, contiguous_strides
 from clconv.tuning.select import Choice, choose, describe, same_storage
 
 
@@ -49,10 +49,21 @@ class Step:
 
 
 class Scheduler:
-    """Turns a graph into steps for one device. `forced` maps label patterns to algorithm names."""
+    """Turns a graph into steps for one device.
 
-    def __init__(self, traits: DeviceTraits, forced: Mapping[str, str] | None = None, updated: frozenset[int] = frozenset()) -> None:
+    `forced` maps label patterns to algorithm names; `updated` holds the ids of parameters that a run changes. Each operation takes what is
+    best for itself; `reorder_weight` below 1 lets it count on its neighbours sharing the cost of a reorder.
+    """
+
+    def __init__(
+        self,
+        traits: DeviceTraits,
+        forced: Mapping[str, str] | None = None,
+        updated: frozenset[int] = frozenset(),
+        reorder_weight: float = 1.0,
+    ) -> None:
         self.traits = traits
+        self.reorder_weight = reorder_weight
         self.forced = dict(forced or {})
         self.updated = updated
         self.steps: list[Step] = []
@@ -68,6 +79,11 @@ class Scheduler:
         outputs = [self._output(i, self.values[id(node)][0], node) for i, node in enumerate(graph.outputs)]
         updates = [(p, self.stored(self.values[id(n)][0], PLAIN, n.label)) for p, n in graph.updates]
         return outputs, updates
+
+    @property
+    def seconds(self) -> float:
+        """The estimate of a whole run: what schedules are compared by."""
+        return sum(step.choice.seconds for step in self.steps if not step.prepared)
 
     def _node(self, node: Node) -> list[Value]:
         if node.op in ("input", "parameter", "constant"):
@@ -90,7 +106,7 @@ class Scheduler:
         stored = {name: value.layout for name, value in named.items() if name not in fixed}
         ready = bool(named) and all(value.prepared for value in named.values()) and not getattr(problem, "scalars", ())
         prepared = frozenset(name for name, value in named.items() if value.prepared and not ready)
-        choice = choose(problem, self.traits, stored, prepared, self._forced(node, problem))
+        choice = choose(problem, self.traits, stored, prepared, self._forced(node, problem), 1.0 if ready else self.reorder_weight)
         strided = choice.algorithm.name in ("map_strided", "reduce_strided")
         operands = {}
         for name, value in named.items():
@@ -123,6 +139,8 @@ class Scheduler:
             if isinstance(wanted, Blocked):
                 value.box.grow(wanted.halo)
             return value
+        if isinstance(wanted, Packed) and isinstance(value.spec.layout, Blocked):
+            value = self.stored(value, PLAIN, label)
         key = (id(value), ("blocked", wanted.block) if isinstance(wanted, Blocked) else wanted)
         copy = self.copies.get(key)
         if copy is None:

@@ -11,7 +11,7 @@ from clconv.algorithms.base import Algorithm
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import Problem, ReorderProblem
-from clconv.tensor import PLAIN, Blocked, Layout, Packed, Strided
+from clconv.tensor import Blocked, Layout, Strided
 
 BYTES_PER_SECOND = 8e9
 LAUNCH_SECONDS = 5e-6
@@ -20,13 +20,16 @@ TAKES_STRIDED = ("map_strided", "reduce_strided")
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen algorithm, the layouts it wants, and what was weighed: estimates are estimates, not measurements."""
+    """The chosen algorithm, the layouts it wants, and what was weighed: estimates are estimates, not measurements.
+
+    `seconds` is the algorithm's own time, without the reorders of its inputs; `others` hold name, own time, and time with reorders.
+    """
 
     algorithm: Algorithm
     params: object
     wants: Mapping[str, Layout]
     seconds: float
-    others: tuple[tuple[str, float], ...]
+    others: tuple[tuple[str, float, float], ...]
     refused: tuple[tuple[str, str], ...]
 
 
@@ -47,18 +50,24 @@ def choose(
     stored: Mapping[str, Layout] | None = None,
     prepared: frozenset[str] = frozenset(),
     forced: str | None = None,
+    reorder_weight: float = 1.0,
 ) -> Choice:
-    """The cheapest applicable algorithm, reorders of the inputs from how they are `stored` included.
+    """The cheapest applicable algorithm, reorders of the inputs from how they are `stored` included, times `reorder_weight`.
 
     Inputs named in `prepared` are reordered once, not per run. `forced` names the only algorithm allowed;
     UnsupportedError says why it refuses.
     """
-    return _choose(problem, traits, tuple(sorted((stored or {}).items())), prepared, forced)
+    return _choose(problem, traits, tuple(sorted((stored or {}).items())), prepared, forced, reorder_weight)
 
 
 @lru_cache(maxsize=8192)
 def _choose(
-    problem: Problem, traits: DeviceTraits, stored_pairs: tuple[tuple[str, Layout], ...], prepared: frozenset[str], forced: str | None
+    problem: Problem,
+    traits: DeviceTraits,
+    stored_pairs: tuple[tuple[str, Layout], ...],
+    prepared: frozenset[str],
+    forced: str | None,
+    reorder_weight: float,
 ) -> Choice:
     stored = dict(stored_pairs)
     candidates = for_problem(problem)
@@ -67,7 +76,7 @@ def _choose(
         if not named:
             raise UnsupportedError(f"{problem}: algorithm {forced!r} is not one of {', '.join(a.name for a in candidates)}")
         candidates = named
-    weighed: list[tuple[float, int, Algorithm, object, Mapping[str, Layout]]] = []
+    weighed: list[tuple[float, int, Algorithm, object, Mapping[str, Layout], float]] = []
     refused: list[tuple[str, str]] = []
     for position, algorithm in enumerate(candidates):
         why = algorithm.why_not(problem, traits)
@@ -76,20 +85,21 @@ def _choose(
             continue
         params = algorithm.defaults(problem, traits)
         wants = dict(problem.layouts) if isinstance(problem, ReorderProblem) else algorithm.wants(problem, traits, params)
-        seconds = algorithm.seconds(problem, traits, params)
+        own = seconds = algorithm.seconds(problem, traits, params)
         for name in problem.inputs:
             have, wanted = stored.get(name, problem.layout(name)), wants.get(name, problem.layout(name))
             if isinstance(have, Strided) and algorithm.name in TAKES_STRIDED:
                 continue
             if name not in prepared and not same_storage(have, wanted):
-                seconds += reorder_seconds(problem.spec(name).nbytes)
-        weighed.append((seconds, position, algorithm, params, wants))
+                seconds += reorder_weight * reorder_seconds(problem.spec(name).nbytes)
+        weighed.append((seconds, position, algorithm, params, wants, own))
     if not weighed:
         reasons = "; ".join(f"{name}: {why}" for name, why in refused) or "none is written for it"
         raise UnsupportedError(f"{problem}: no algorithm takes this on {traits.label}: {reasons}")
-    seconds, _, algorithm, params, wants = min(weighed, key=lambda entry: entry[:2])
-    others = tuple((a.name, s) for s, _, a, _, _ in sorted(weighed, key=lambda entry: entry[:2]) if a is not algorithm)
-    return Choice(algorithm, params, wants, seconds, others, tuple(refused))
+    weighed.sort(key=lambda entry: entry[:2])
+    _, _, algorithm, params, wants, own = weighed[0]
+    others = tuple((a.name, alone, whole) for whole, _, a, _, _, alone in weighed[1:])
+    return Choice(algorithm, params, wants, own, others, tuple(refused))
 
 
 def describe(choice: Choice) -> str:
@@ -97,14 +107,12 @@ def describe(choice: Choice) -> str:
     params = "" if choice.params is None else ", ".join(f"{k}={v}" for k, v in vars(choice.params).items())
     text = f"{choice.algorithm.name}({params}), estimate {choice.seconds * 1e6:.0f} us"
     if choice.others:
-        text += "; instead of " + ", ".join(f"{name} (estimate {seconds * 1e6:.0f} us)" for name, seconds in choice.others)
+        text += "; instead of " + ", ".join(f"{name} ({_estimate(alone, whole)})" for name, alone, whole in choice.others)
     if choice.refused:
         text += "; refused: " + ", ".join(f"{name} ({why})" for name, why in choice.refused)
     return text
 
 
-def is_packed(layout: Layout) -> bool:
-    return isinstance(layout, Packed)
-
-
-__all__ = ["PLAIN", "Choice", "choose", "describe", "is_packed", "reorder_seconds", "same_storage"]
+def _estimate(alone: float, whole: float) -> str:
+    reorders = f", {whole * 1e6:.0f} us with reorders" if whole > alone else ""
+    return f"estimate {alone * 1e6:.0f} us{reorders}"
