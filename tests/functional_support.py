@@ -144,8 +144,12 @@ CONVS = {
 
 TRANSPOSES = {
     "1d": Conv((2, 3, 7), (3, 5, 4), {"stride": 2, "padding": 1, "output_padding": 1}, bias=True),
-    "2d": Conv((2, 4, 5, 4), (4, 3, 3, 3), {"stride": (2, 3), "padding": ((1, 0), (0, 1)), "output_padding": (1, 2), "groups": 2}, bias=True),
-    "2d_dilated": Conv((1, 17, 4, 3), (17, 5, 2, 3), {"stride": 2, "dilation": (1, 2), "output_padding": 0, "activation": "relu"}, bias=True),
+    "2d": Conv(
+        (2, 4, 5, 4), (4, 3, 3, 3), {"stride": (2, 3), "padding": ((1, 0), (0, 1)), "output_padding": (1, 2), "groups": 2}, bias=True,
+    ),
+    "2d_dilated": Conv(
+        (1, 17, 4, 3), (17, 5, 2, 3), {"stride": 2, "dilation": (1, 2), "output_padding": 0, "activation": "relu"}, bias=True,
+    ),
     "2d_sparse": Conv((1, 2, 3, 4), (2, 3, 2, 2), {"stride": 3, "output_padding": 0}),
     "3d": Conv((1, 2, 3, 2, 3), (2, 3, 3, 2, 3), {"stride": (1, 2, 2), "padding": (1, 0, 1), "output_padding": (0, 1, 0)}),
 }  # fmt: skip

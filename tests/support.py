@@ -62,7 +62,8 @@ def pack_weights(w: np.ndarray, layout: Packed) -> np.ndarray:
 
 
 def load(flat: np.ndarray, spec: TensorSpec, check_zeros: bool = True) -> np.ndarray:
-    """The logical array in a buffer; asserts that halo and tail channels of a blocked one are zero, and the gaps of a strided one untouched."""
+    """The logical array in a buffer (packed weights as they lie); asserts that halo and tail channels of a blocked one are zero, and the gaps
+    of a strided one untouched."""
     layout = spec.layout
     if isinstance(layout, Strided):
         strides = [s * flat.itemsize for s in layout.strides]
@@ -72,6 +73,8 @@ def load(flat: np.ndarray, spec: TensorSpec, check_zeros: bool = True) -> np.nda
         view[...] = poison(1, spec.dtype)[0]
         check_poison(rest, spec.dtype, "gaps of a view")
         return out
+    if isinstance(layout, Packed):
+        return flat.copy()
     if not isinstance(layout, Blocked):
         return flat[: spec.elements].reshape(spec.shape)
     n, c, h, w = spec.planes
@@ -87,8 +90,10 @@ def load(flat: np.ndarray, spec: TensorSpec, check_zeros: bool = True) -> np.nda
 
 
 def run_plan(plan: Plan, problem: Problem, operands: dict[str, np.ndarray], queue: cl.CommandQueue | None = None,
-             stored: dict[str, np.ndarray] | None = None, scalars: dict[str, float] | None = None) -> dict[str, np.ndarray]:
-    """Run `plan` and return the outputs as logical arrays. `stored` gives operands that are already in their layout (packed weights)."""
+             stored: dict[str, np.ndarray] | None = None, scalars: dict[str, float] | None = None,
+             directory: str | None = None) -> dict[str, np.ndarray]:
+    """Run `plan` and return the outputs as logical arrays. `stored` gives operands that are already in their layout (packed weights);
+    templates in `directory` go before the library's own."""
     queue = queue or default_queue()
     context, flags = queue.context, cl.mem_flags.READ_WRITE
     device_buffers: dict[str, cl.Buffer] = {}
@@ -109,9 +114,9 @@ def run_plan(plan: Plan, problem: Problem, operands: dict[str, np.ndarray], queu
     for name, nbytes in plan.scratch:
         views[name] = cl.Buffer(context, flags | cl.mem_flags.COPY_HOST_PTR, hostbuf=poison(-(-nbytes // 4), "float32"))
     programs = programs_for(context, queue.device)
-    programs.kernels(rendered(plan.calls))
+    programs.kernels(rendered(plan.calls, directory))
     for call in plan.calls:
-        launch = bind(call, programs, views, reproduce=str(problem))
+        launch = bind(call, programs, views, directory=directory, reproduce=str(problem))
         for name, value in (scalars or {}).items():
             launch.set_scalar(name, value)
         launch.enqueue(queue)

@@ -13,7 +13,17 @@ from clconv.algorithms import ALGORITHMS
 from clconv.geometry import ConvGeometry, PoolGeometry
 from clconv.problem import ConvProblem
 from tests.functional_support import (
-    CONV, CONVS, TRANSPOSE, TRANSPOSES, Conv, algorithms_for, exactly, numbers, problem_of_call, send, within,
+    CONV,
+    CONVS,
+    TRANSPOSE,
+    TRANSPOSES,
+    Conv,
+    algorithms_for,
+    exactly,
+    numbers,
+    problem_of_call,
+    send,
+    within,
 )  # fmt: skip
 from tests.support import integers, sum_bound
 
@@ -117,7 +127,6 @@ AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
         ((2, 3, 11), 3, {"stride": 2, "padding": 1}),
         ((2, 17, 9, 7), 2, {}),
         ((1, 3, 8, 9), (3, 2), {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 3), "ceil_mode": True}),
-        ((3, 1, 5, 5), 3, {"stride": 2, "ceil_mode": True}),
         ((1, 2, 7, 7), 3, {"stride": 4, "padding": 1, "ceil_mode": True}),
         ((1, 2, 5, 4, 6), (2, 3, 2), {"stride": 2, "padding": (0, 1, 1)}),
     ],
@@ -254,7 +263,7 @@ def test_batch_norm(queue):
     y = F.batch_norm(a, m, v, g, b)
     # Four roundings, of numbers that are at most max |x - mean| / min std * max |gamma| + max |beta|, about 30.
     within(y, reference.batch_norm(x, gamma, beta, mean, var), 30 * 4 * 2.0**-24)
-    within(F.batch_norm(a, m, v, eps=0.25), reference.batch_norm(x, np.ones(5), np.zeros(5), mean, var, 0.25), 30 * 4 * 2.0**-24)
+    within(F.batch_norm(a, m, v), reference.batch_norm(x, np.ones(5), np.zeros(5), mean, var), 30 * 4 * 2.0**-24)
     y = F.batch_norm(a, m, v, g, b, training=True, momentum=0.25)
     expected, batch_mean, batch_var = reference.batch_norm_train(x, gamma, beta)
     bound = sum_bound(126, np.abs(x).max() * 10)
@@ -278,7 +287,7 @@ def test_softmax_and_losses(queue):
         within(F.softmax(send(queue, x), axis), reference.softmax(x, axis), 2.0**-21)
     within(F.log_softmax(send(queue, x), 1), reference.log_softmax(x, 1), 2.0**-24 * 4 * np.abs(x).max())
     t = np.array([3, 0, -100, 10, 3], np.int32)
-    for keywords in ({}, {"reduction": "sum"}, {"reduction": "none"}, {"label_smoothing": 0.2}):
+    for keywords in ({}, {"reduction": "none"}, {"label_smoothing": 0.2, "reduction": "sum"}):
         y = F.cross_entropy(send(queue, x), send(queue, t), **keywords)
         within(y, reference.cross_entropy(x, t, **keywords), 2.0**-24 * 40 * np.abs(x).max())
     image, labels = rng.standard_normal((2, 4, 3, 2)).astype(np.float32), rng.integers(0, 4, (2, 3, 2)).astype(np.int32)

@@ -80,10 +80,11 @@ def test_nan_and_infinities_pass_through_mean_pooling(queue):
 def test_nan_passes_through_a_convolution_and_its_epilogue(queue, activation):
     """From input, weight, bias and residual alike: to exactly those outputs that are NaN by the definition."""
     rng = np.random.default_rng(4)
-    x, w, b, r = integers(rng, (2, 3, 6, 7)), integers(rng, (9, 3, 3, 3)), integers(rng, (9,)), integers(rng, (2, 9, 6, 7))
+    x, w, b, r = integers(rng, (2, 3, 6, 7)), integers(rng, (5, 3, 3, 3)), integers(rng, (5,)), integers(rng, (2, 5, 6, 7))
     slope = 0.0 if activation == "relu" else 0.25
     w[w == 0] = 1  # an infinity times 0 is NaN: not what is tested here
-    for operand, at, value in ((x, (1, 2, 3, 4), NAN), (x, (0, 0, 0, 0), -INF), (w, (4, 1, 1, 1), NAN), (b, (7,), NAN), (r, (0, 8, 5, 6), NAN)):
+    plants = ((x, (1, 2, 3, 4), NAN), (x, (0, 0, 0, 0), -INF), (w, (2, 1, 1, 1), NAN), (b, (3,), NAN), (r, (0, 4, 5, 6), NAN))
+    for operand, at, value in plants:
         kept, operand[at] = operand[at], value
         with np.errstate(invalid="ignore"):
             z = reference.conv(x, w, b, THREE) + r
@@ -163,7 +164,7 @@ def test_the_same_bits_at_every_run(queue):
 # Dropout
 
 
-@pytest.mark.parametrize(("p", "seed"), [(0.5, 0), (0.5, 12345), (0.1, 2**40 + 7), (0.9, 2**32 - 1)])
+@pytest.mark.parametrize(("p", "seed"), [(0.5, 0), (0.5, 12345), (0.5, 2**40 + 7), (0.1, 2**32 - 1)])
 def test_dropout_draws_the_documented_bits(queue, p, seed):
     """Element i is kept where word 0 of Philox4x32-10 at counter i, under the seed as key, says so."""
     for shape in ((3, 5, 7), (1000,), (1, 1)):

@@ -409,7 +409,7 @@ def test_kernels_that_only_fail_together_are_built_singly(templates, built, monk
 
     def limited(self: Programs, source: str, kernels: int) -> cl.Program:
         if kernels > 1:
-            raise programs._Refused("out of resources")
+            raise programs._Refused(cl.RuntimeError(), "too long")
         return original(self, source, kernels)
 
     monkeypatch.setattr(Programs, "_build", limited)

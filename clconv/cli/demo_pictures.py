@@ -29,6 +29,8 @@ def _figure(width: float, height: float, title: str, **more: Any) -> Figure:
 
 def curves(history: Sequence[Epoch]) -> Figure:
     """Loss while training and on the test digits, and accuracy on the test digits, by epoch."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     accuracy = [100 * (epoch.validation_accuracy or 0.0) for epoch in history]
     figure = _figure(10, 4, f"LeNet-5 on MNIST digits: {accuracy[-1]:.1f} % of the test digits are read right")
     epochs = [epoch.number for epoch in history]
@@ -37,8 +39,9 @@ def curves(history: Sequence[Epoch]) -> Figure:
     losses.plot(epochs, [epoch.validation_loss for epoch in history], "o-", markersize=3, color=TESTING, label="test")
     losses.set(title="loss (cross entropy)", xlabel="epoch", yscale="log")
     losses.legend(frameon=False)
-    for which in (losses.yaxis.set_major_formatter, losses.yaxis.set_minor_formatter):
-        which("{x:g}")
+    losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    losses.yaxis.set_major_formatter("{x:g}")
+    losses.yaxis.set_minor_locator(NullLocator())
     rates.plot(epochs, accuracy, "o-", markersize=3, color=TESTING)
     rates.axhline(97, color=TRAINING, linewidth=1, linestyle="--")
     rates.annotate("97 %", (epochs[0], 97), xytext=(0, 3), textcoords="offset points", color=TRAINING, fontsize=9)

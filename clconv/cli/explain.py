@@ -50,6 +50,9 @@ def explain_problem(problem: ConvProblem | PoolProblem, traits: DeviceTraits) ->
     lines += [f"    {name}: {stored.spec(name).shape}, {stored.layout(name)}" for name in stored.tensors()]
     lines += [f"    launch {call.source.entry}: global {call.global_size}, local {call.source.group}" for call in plan.calls]
     lines += [f"    scratch {name}: {nbytes:,} bytes" for name, nbytes in plan.scratch]
-    lines += [f"not chosen: {name}, estimate {seconds * 1e6:,.0f} us" for name, seconds in choice.others]
+    lines += [
+        f"not chosen: {name}, estimate {own * 1e6:,.0f} us, {whole * 1e6:,.0f} us with the reorders of plain inputs"
+        for name, own, whole in choice.others
+    ]
     lines += [f"refused: {name}: {why}" for name, why in choice.refused]
     return "\n".join(lines)

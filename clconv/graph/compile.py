@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits
-from clconv.errors import ArrayError, UnsupportedError
+from clconv.errors import ArrayError, DeviceError, UnsupportedError
 from clconv.graph.explain import Profile, explain, profile_of
 from clconv.graph.memory import Lifetime, MemoryPlan, plan_memory
 from clconv.graph.network import Network, Parameter, Shapes
 from clconv.graph.node import Node
 from clconv.graph.passes import optimise
+from clconv.graph.recovery import restore
 from clconv.graph.schedule import Scheduler, Step, overwrites
 from clconv.graph.trace import Graph
 from clconv.graph.values import Value
@@ -26,7 +28,6 @@ from clconv.runtime.programs import programs_for
 from clconv.runtime.resident import Resident
 from clconv.tensor import PLAIN, Layout, Strided
 from clconv.tuning.select import choose
-
 
 REORDER_WEIGHTS = (1.0, 0.3, 0.0)
 """Schedules are made with each operation bearing this share of the reorders it asks for; the cheapest whole is taken."""
@@ -166,7 +167,9 @@ class Assembly:
                     operands[name] = Place("prepared" if step.prepared else "arena", 0, memory.offsets[(id(step), name)], nbytes)
                 for name in step.problem.outputs:
                     assert name in operands, f"{step.label}: output {name} has no place"
-            out.append(PlacedStep(step.label, str(step.problem), plan, operands, outputs, step.prepared))
+            writes = tuple(operands[n].index for n in step.problem.outputs if n in operands and operands[n].region == "resident")
+            algorithm = step.choice.algorithm.name
+            out.append(PlacedStep(step.label, str(step.problem), plan, operands, outputs, step.prepared, writes, algorithm))
         return out
 
 
@@ -223,6 +226,7 @@ class Run:
         self._plain = ((PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
         self._variants: dict[tuple[tuple[Layout, ...], tuple[Layout, ...]], tuple[Assembly, Executor]] = {}
         self._seen: dict[int, list[int]] = {}
+        self._lock = threading.Lock()
         self._variant(*self._plain)
 
     def _variant(self, inputs: tuple[Layout, ...], outputs: tuple[Layout, ...]) -> tuple[Assembly, Executor]:
@@ -262,17 +266,22 @@ class Run:
         taken = [self._take(value, node) for value, node in zip(given, self.graph.inputs, strict=True)]
         results, out_layouts = self._results(out)
         layouts = (tuple([arrays.layout_of(a, self.traits.buffer_alignment) for a in taken]), out_layouts)
-        assembly, executor = self._variant(*layouts)
         external = {("input", i): arrays.memory_of(a, layout) for i, (a, layout) in enumerate(zip(taken, layouts[0], strict=True))}
         for i, array in enumerate(results):
             external["output", i] = arrays.memory_of(array, out_layouts[i])
         wait = [event for array in (taken if out is None else [*taken, *results]) for event in array.events]
-        with executor.lock:
+        with self._lock:
+            assembly, executor = self._variant(*layouts)
             if assembly.parameters or id(executor) not in self._seen:
                 self._bring(assembly, executor)
             if executor.scalar_names:
                 executor.set_scalars({**self._scalars(), **(scalars or {})})
-            event = executor.run(external, wait or None)
+            try:
+                event = executor.run(external, wait or None)
+            except DeviceError as error:
+                if note := restore([(assembly.parameters[i], executor.residents[i]) for i in sorted(executor.written)]):
+                    raise DeviceError(f"{error}; {note}") from error
+                raise
             self._advance(assembly)
             self.calls += 1
         if event is not None:
@@ -367,13 +376,15 @@ class Run:
         """
         taken = [self._take(value, node) for value, node in zip(inputs, self.graph.inputs, strict=True)]
         self(*taken, scalars=scalars)
-        assembly, executor = self._variant(*self._plain)
         results = [arrays.empty(self.queue, node.shape, node.dtype) for node in self.graph.outputs]
         external = {("input", i): arrays.memory_of(a, PLAIN) for i, a in enumerate(taken)}
         external.update({("output", i): arrays.memory_of(a, PLAIN) for i, a in enumerate(results)})
-        with executor.lock:
-            timings = executor.profile(external, repeats)
-            self._advance(assembly)
+        with self._lock:
+            assembly, executor = self._variant(*self._plain)
+            try:
+                timings = executor.profile(external, repeats)
+            finally:
+                self._advance(assembly)
         return profile_of(timings, assembly.steps, self.traits.label)
 
     def source(self, name: str) -> str:

@@ -55,10 +55,13 @@ class Parameter:
     @property
     def value(self) -> np.ndarray:
         """The current value as a float32 array of its own; assigning one of the same shape replaces it."""
-        if self._latest is not None:
-            self._value = self._latest.read()
-            self._latest = None
-        return self._value.copy()
+        latest, version = self._latest, self.version
+        if latest is None:
+            return self._value.copy()
+        value = latest.read()
+        if version == self.version:  # else another thread has run a training step meanwhile, whose result must not be lost
+            self._value, self._latest = value, None
+        return value.copy()
 
     @value.setter
     def value(self, array: np.ndarray) -> None:
@@ -67,7 +70,7 @@ class Parameter:
             raise ArrayError(f"parameter {self.name or '(unnamed)'}: a value of shape {array.shape} does not fit its shape {self.shape}")
         self._latest = None
         self._value = np.array(array, np.float32)
-        self.version += 1
+        self.changed()
 
     def bring(self, resident: Residence) -> None:
         """Make `resident` hold the current value."""
@@ -79,6 +82,14 @@ class Parameter:
         self.version += 1
         resident.version = self.version
         self._latest = resident
+
+    def outlives(self, resident: Residence) -> bool:
+        """Whether the current value is also held elsewhere, so that `resident` may be filled with it again."""
+        return self._latest is not resident
+
+    def changed(self) -> None:
+        """No memory on any device holds the current value; the next run of every graph takes it from here."""
+        self.version += 1
 
     def __repr__(self) -> str:
         return f"Parameter({self.name or '?'}, {self.shape}{'' if self.trainable else ', not trained'})"
@@ -139,10 +150,16 @@ class Network:
     def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> None:
         """Set the parameters; nothing is changed unless everything fits. torchvision's `num_batches_tracked` counters are ignored."""
         own = self.named_parameters()
+        if not isinstance(state, Mapping):
+            raise CheckpointError(
+                f"load_state_dict: takes arrays by name, got {type(state).__name__}; a file is loaded with clconv.train.load_weights(net, path)"
+            )
         given = {name: np.asarray(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
         missing, unexpected = [n for n in own if n not in given], [n for n in given if n not in own]
         wrong = [f"{n}: {given[n].shape} given, {own[n].shape} needed" for n in own if n in given and given[n].shape != own[n].shape]
-        problems = [f"wrong shapes: {'; '.join(wrong[:5])}"] if wrong else []
+        problems = [f"wrong shapes: {'; '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}"] if wrong else []
+        other = [f"{n}: {given[n].dtype}" for n in own if n in given and given[n].dtype.kind not in "fiub"]
+        problems += [f"not numbers: {'; '.join(other[:5])}"] if other else []
         if strict:
             problems += [f"missing: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"] if missing else []
             problems += [f"not in the network: {', '.join(unexpected[:5])}{' ...' if len(unexpected) > 5 else ''}"] if unexpected else []
@@ -154,16 +171,16 @@ class Network:
 
     def freeze(self, *patterns: str) -> None:
         """Exclude parameters whose names match any of the shell patterns ("layer1.*"; none given: all) from training."""
-        self._set_trainable(patterns, False)
+        self._set_trainable("freeze", patterns, False)
 
     def unfreeze(self, *patterns: str) -> None:
-        self._set_trainable(patterns, True)
+        self._set_trainable("unfreeze", patterns, True)
 
-    def _set_trainable(self, patterns: tuple[str, ...], trainable: bool) -> None:
+    def _set_trainable(self, what: str, patterns: tuple[str, ...], trainable: bool) -> None:
         names = [n for n in self.named_parameters() if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
         if not names:
             raise CheckpointError(
-                f"freeze: no parameter matches {', '.join(patterns)}; names look like {', '.join(list(self.named_parameters())[:3])}"
+                f"{what}: no parameter matches {', '.join(patterns)}; names look like {', '.join(list(self.named_parameters())[:3])}"
             )
         for name in names:
             parameter = self.named_parameters()[name]

@@ -45,7 +45,7 @@ class Value:
     """A tensor that a schedule reads or writes.
 
     `origin` is "step" (computed), "cat" (written slice by slice), "input", "parameter" or "constant", with `content` saying which.
-    `owner` is the value whose memory this one shares: all of it (a reshape), or the channel blocks from `first` on (a concatenation's part).
+    `owner` is the value whose memory this one shares: all of it (a reshape), or the channel blocks from `first` on (of a concatenation).
     """
 
     spec: TensorSpec

@@ -11,6 +11,7 @@ import pyopencl as cl
 import pyopencl.array as cla
 
 from clconv.errors import ArrayError
+from clconv.runtime.failure import device_error, reported, size_text
 from clconv.runtime.transfer import upload
 from clconv.tensor import PLAIN, Layout, Strided, TensorSpec, contiguous_strides
 
@@ -60,7 +61,11 @@ def memory_of(array: cla.Array, layout: Layout) -> cl.Buffer | None:
     base = array.base_data
     if layout != PLAIN or array.offset == 0:
         return base
-    return base[array.offset : array.offset + array.nbytes]
+    try:
+        return base[array.offset : array.offset + array.nbytes]
+    except cl.Error as error:
+        doing = f"take the part of a buffer from byte {array.offset} that an array of shape {array.shape} views"
+        raise device_error(doing, error, array.queue.device) from error
 
 
 def check_shape(shape: tuple[int, ...], spec: TensorSpec, what: str) -> None:
@@ -101,11 +106,17 @@ def empty(queue: cl.CommandQueue, shape: tuple[int, ...], dtype: str) -> cla.Arr
     if size == 0:
         return cla.empty(queue, shape, kind)
     context = queue.context
-    memory = cl.Buffer(context, cl.mem_flags.READ_WRITE, size * kind.itemsize)
+    try:
+        memory = cl.Buffer(context, cl.mem_flags.READ_WRITE, size * kind.itemsize)
+    except cl.Error as error:
+        doing = f"allocate {size_text(size * kind.itemsize)} for an array of shape {tuple(shape)}"
+        raise device_error(doing, error, queue.device) from error
     strides = tuple(s * kind.itemsize for s in contiguous_strides(shape))
     # pyopencl's own quick way, as its arithmetic takes it: the usual constructor checks all of this again, for longer than a launch takes.
     return cla.Array(None, shape, kind, data=memory, strides=strides, _fast=True, _size=size, _context=context, _queue=queue)
 
 
 def to_host(array: cla.Array) -> np.ndarray:
-    return array.get()
+    """The values of a device array, when they are ready. Raises DeviceError when the device fails."""
+    with reported(f"copy {size_text(array.nbytes)} from the device", array.queue.device):
+        return array.get()

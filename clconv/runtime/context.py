@@ -11,6 +11,7 @@ from clconv.device import DeviceTraits, apply_quirks
 from clconv.errors import DeviceError
 
 ADVICE = "install the vendor's OpenCL driver, or `pip install 'clconv[pocl]'` for one that runs on the processor"
+BUSY = "another program may hold the device, or its driver is broken; clconv.default_queue(name) takes another of `clconv devices`"
 SIMD_WIDTHS = (16, 8, 4)
 
 _lock = threading.Lock()
@@ -29,10 +30,10 @@ def list_devices() -> list[cl.Device]:
     """
     try:
         platforms = cl.get_platforms()
-    except cl.LogicError as error:
+    except cl.Error as error:
         if error.code == cl.status_code.PLATFORM_NOT_FOUND_KHR:
             return []
-        raise
+        raise DeviceError(f"the OpenCL loader cannot list its platforms: {error}; {ADVICE}") from error
     devices: list[tuple[int, cl.Device]] = []
     for platform in platforms:
         try:
@@ -75,7 +76,10 @@ def context_for(device: cl.Device) -> cl.Context:
 
 def _context(device: cl.Device) -> cl.Context:
     if device not in _contexts:
-        _contexts[device] = cl.Context([device])
+        try:
+            _contexts[device] = cl.Context([device])
+        except cl.Error as error:
+            raise DeviceError(f"{device.name.strip()}: cannot make an OpenCL context: {error}; {BUSY}") from error
     return _contexts[device]
 
 
@@ -88,7 +92,11 @@ def default_queue(name: str | None = None) -> cl.CommandQueue:
     device = find_device(name)
     with _lock:
         if device not in _queues:
-            _queues[device] = cl.CommandQueue(_context(device), device)
+            context = _context(device)
+            try:
+                _queues[device] = cl.CommandQueue(context, device)
+            except cl.Error as error:
+                raise DeviceError(f"{device.name.strip()}: cannot make a command queue: {error}; {BUSY}") from error
         return _queues[device]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,14 +10,17 @@ import numpy as np
 import pyopencl as cl
 
 from clconv.codegen.plan import Plan
-from clconv.codegen.render import render
+from clconv.codegen.render import RenderedKernel, render
 from clconv.device import DeviceTraits
-from clconv.errors import DeviceError
+from clconv.errors import TemplateError
 from clconv.runtime.context import traits_of
+from clconv.runtime.failure import device_error, reported, size_text
 from clconv.runtime.launch import Launch, bind, rendered
-from clconv.runtime.programs import programs_for
-from clconv.runtime.resident import Resident
+from clconv.runtime.programs import Programs, programs_for
+from clconv.runtime.resident import Resident, is_in_order
 from clconv.runtime.transfer import upload
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ class Place:
 
 @dataclass(frozen=True)
 class PlacedStep:
-    """A plan with its operands' places. Without a plan, the step fills its outputs with zeros (reductions over nothing)."""
+    """A plan with its operands' places. Without a plan, the step fills its outputs with zeros (reductions over nothing).
+
+    `writes` numbers the parameters whose memory the step changes; `algorithm` is the one that made the plan.
+    """
 
     label: str
     text: str
@@ -40,6 +46,8 @@ class PlacedStep:
     operands: Mapping[str, Place]
     outputs: tuple[str, ...]
     prepared: bool = False
+    writes: tuple[int, ...] = ()
+    algorithm: str = ""
 
 
 @dataclass
@@ -61,7 +69,11 @@ class _Open:
 
 
 class Executor:
-    """Builds what is missing, binds once; a run sets the open arguments and enqueues. Not re-entrant: the caller holds `lock`."""
+    """Builds what is missing, binds once; a run sets the open arguments and enqueues. Not re-entrant: the caller lets one thread in.
+
+    What the driver refuses is raised as DeviceError. The executor can be used again then: the next run sets and enqueues everything anew;
+    `written` then numbers the parameters that the failed run had changed already.
+    """
 
     def __init__(
         self,
@@ -79,25 +91,25 @@ class Executor:
         self.arena_bytes, self.prepared_bytes = arena_bytes, prepared_bytes
         self.residents = tuple(residents)
         self.directory = directory
-        self.lock = threading.Lock()
-        self.in_order = not queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE
+        self.in_order = is_in_order(queue)
+        self.written: set[int] = set()
         self._open = _Open()
         self._last: cl.Event | None = None
-        try:
-            self._arena = self._allocate(arena_bytes)
-            self._prepared = self._allocate(prepared_bytes)
-            self._constants = [self._allocate(array.nbytes) for array in constants]
-            for buffer, array in zip(self._constants, constants, strict=True):
-                upload(queue, buffer, array)
-        except (cl.MemoryError, cl.RuntimeError) as error:
-            raise DeviceError(
-                f"{self.traits.label}: cannot allocate {(arena_bytes + prepared_bytes) / 2**20:.0f} MiB of device memory ({error}); "
-                "use a smaller batch or a device with more memory"
-            ) from error
+        self._arena = self._allocate(arena_bytes, "intermediate results")
+        self._prepared = self._allocate(prepared_bytes, "packed weights")
+        self._constants = [self._allocate(array.nbytes, "a constant") for array in constants]
+        for buffer, array in zip(self._constants, constants, strict=True):
+            upload(queue, buffer, array)
         self._prepare, self._run = self._bind_all()
+        self._writes = [step.writes for step in self.steps if not step.prepared for _ in self._launches_of(step)]
 
-    def _allocate(self, nbytes: int) -> cl.Buffer:
-        return cl.Buffer(self.queue.context, cl.mem_flags.READ_WRITE, max(nbytes, 4))
+    def _allocate(self, nbytes: int, what: str) -> cl.Buffer:
+        with reported(f"allocate {size_text(nbytes)} for {what}", self.queue.device):
+            return cl.Buffer(self.queue.context, cl.mem_flags.READ_WRITE, max(nbytes, 4))
+
+    @staticmethod
+    def _launches_of(step: PlacedStep) -> Sequence[object]:
+        return step.plan.calls if step.plan else step.outputs
 
     def _memory(self, place: Place) -> cl.Buffer | None:
         if place.region in ("arena", "prepared"):
@@ -109,9 +121,7 @@ class Executor:
 
     def _bind_all(self) -> tuple[list[Launch | Place], list[Launch | Place]]:
         programs = programs_for(self.queue.context, self.queue.device)
-        calls = [call for step in self.steps if step.plan for call in step.plan.calls]
-        texts = ", ".join(dict.fromkeys(step.text for step in self.steps))
-        programs.kernels(rendered(calls, self.directory), reproduce(self.steps) or texts)
+        self._build(programs)
         prepare: list[Launch | Place] = []
         run: list[Launch | Place] = []
         for step in self.steps:
@@ -119,9 +129,10 @@ class Executor:
             if step.plan is None:
                 target.extend(step.operands[name] for name in step.outputs)
                 continue
-            memory = {name: m for name, place in step.operands.items() if (m := self._memory(place)) is not None}
+            with reported(f"divide the memory for {step.label}", self.queue.device):
+                memory = {name: m for name, place in step.operands.items() if (m := self._memory(place)) is not None}
             for call in step.plan.calls:
-                launch = bind(call, programs, memory, label=step.label, directory=self.directory, reproduce=step.text)
+                launch = bind(call, programs, memory, label=step.label, directory=self.directory)
                 target.append(launch)
                 for operand, arguments in launch.open_buffers.items():
                     place = step.operands[operand]
@@ -130,6 +141,20 @@ class Executor:
                 for name, uses in launch.open_scalars.items():
                     self._open.scalars.setdefault(name, []).extend((launch.kernel, index, kind) for index, kind in uses)
         return prepare, run
+
+    def _build(self, programs: Programs) -> None:
+        """All kernels that are missing, at once; errors end with the command that shows the kernel at fault."""
+        kernels: dict[RenderedKernel, None] = {}
+        commands: dict[str, str] = {}
+        for step in self.steps:
+            try:
+                own = rendered(step.plan.calls, self.directory) if step.plan else []
+            except TemplateError as error:
+                raise TemplateError(f"{error}\nreproduce: {reproduce(step, self.directory)}") from error
+            kernels.update(dict.fromkeys(own))
+            for kernel in own:
+                commands.setdefault(kernel.symbol, reproduce(step, self.directory))
+        programs.kernels(kernels, commands)
 
     @property
     def launch_count(self) -> int:
@@ -141,37 +166,52 @@ class Executor:
         return tuple(self._open.scalars)
 
     def set_scalars(self, scalars: Mapping[str, float]) -> None:
-        for name, uses in self._open.scalars.items():
-            for kernel, index, kind in uses:
-                kernel.set_arg(index, kind(scalars[name]))
+        try:
+            for name, uses in self._open.scalars.items():
+                for kernel, index, kind in uses:
+                    kernel.set_arg(index, kind(scalars[name]))
+        except cl.Error as error:
+            raise device_error(f"set the scalar {name}", error, self.queue.device) from error
 
     def prepare(self) -> None:
         """Run what depends on parameters and constants only. On an out-of-order queue the last run must be over, and the next waits."""
-        wait_for = [self._last] if not self.in_order and self._last is not None else None
-        self._last = self._enqueue(self._prepare, self.queue, wait_for) or self._last
+        self._last = self._enqueue(self._prepare, self._waits(None)) or self._last
 
     def run(self, external: Mapping[tuple[str, int], cl.Buffer], wait_for: list[cl.Event] | None = None) -> cl.Event | None:
         """Enqueue one run on `external` buffers, keyed ("input" | "output", number); the event is that of the last launch."""
+        self.written.clear()
         self._set_external(external)
-        if not self.in_order and self._last is not None:
-            wait_for = [*(wait_for or ()), self._last]
-        self._last = self._enqueue(self._run, self.queue, wait_for, external)
+        self._last = self._enqueue(self._run, self._waits(wait_for), external)
+        if self._last is not None:
+            for resident in self.residents:
+                resident.last = (self.queue, self._last)
         return self._last
 
+    def _waits(self, wait_for: list[cl.Event] | None) -> list[cl.Event] | None:
+        """`wait_for`, and what this queue's own order does not see to: the run before, and other runs on the same parameters."""
+        events = list(wait_for or ())
+        if not self.in_order and self._last is not None:
+            events.append(self._last)
+        for resident in self.residents:
+            events += resident.pending(self.queue, self.in_order)
+        return list(dict.fromkeys(events)) or None
+
     def _set_external(self, external: Mapping[tuple[str, int], cl.Buffer]) -> None:
-        for key, uses in self._open.buffers.items():
-            buffer = external[key]
-            for kernel, index in uses:
-                kernel.set_arg(index, buffer)
+        try:
+            for key, uses in self._open.buffers.items():
+                buffer = external[key]
+                for kernel, index in uses:
+                    kernel.set_arg(index, buffer)
+        except cl.Error as error:
+            raise device_error(f"hand {key[0]} {key[1] + 1} to the kernels", error, self.queue.device) from error
 
     def _enqueue(
         self,
         launches: Sequence[Launch | Place],
-        queue: cl.CommandQueue,
         wait_for: list[cl.Event] | None,
         external: Mapping[tuple[str, int], cl.Buffer] | None = None,
     ) -> cl.Event | None:
-        event = None
+        queue, event, done = self.queue, None, 0
         try:
             for launch in launches:
                 if isinstance(launch, Launch):
@@ -180,13 +220,31 @@ class Executor:
                     buffer = self._memory(launch) or (external or {})[(launch.region, launch.index)]
                     event = cl.enqueue_fill_buffer(queue, buffer, np.uint8(0), 0, max(launch.nbytes, 1), wait_for=wait_for)
                 wait_for = None if self.in_order else [event]
-        except (cl.MemoryError, cl.RuntimeError) as error:
-            name = launch.label if isinstance(launch, Launch) else "fill"
-            raise DeviceError(f"{self.traits.label}: launching {name} failed ({error}); if memory is short, use a smaller batch") from error
+                done += 1
+        except cl.Error as error:
+            self._settle()
+            if launches is self._run:
+                self.written = {number for writes in self._writes[:done] for number in writes}
+            doing = f"launch {launch.call.source.entry} of {launch.label}" if isinstance(launch, Launch) else "fill a result with zeros"
+            raise device_error(doing, error, queue.device) from error
         return event
+
+    def _settle(self) -> None:
+        """After an error, wait for what was enqueued: on an out-of-order queue the next run could not know of it."""
+        if self.in_order:
+            return
+        self._last = None
+        try:
+            self.queue.finish()
+        except cl.Error as error:
+            log.debug("the queue cannot be waited for either: %s", error)
 
     def profile(self, external: Mapping[tuple[str, int], cl.Buffer], repeats: int) -> list[Timing]:
         """Median time of every launch over `repeats` runs, on a profiling queue of its own."""
+        with reported("profile", self.queue.device):
+            return self._profile(external, repeats)
+
+    def _profile(self, external: Mapping[tuple[str, int], cl.Buffer], repeats: int) -> list[Timing]:
         self.queue.finish()
         queue = cl.CommandQueue(self.queue.context, self.queue.device, properties=cl.command_queue_properties.PROFILING_ENABLE)
         self._set_external(external)
@@ -214,7 +272,9 @@ class Executor:
             cl.enqueue_fill_buffer(self.queue, self._arena, np.float32(np.nan), 0, self.arena_bytes // 4 * 4)
 
 
-def reproduce(steps: Sequence[PlacedStep]) -> str:
-    """A command that shows the kernels of the first step that has a text form of its own."""
-    text = next((s.text for s in steps if s.text.split(" ")[0] in ("conv", "deconv", "maxpool", "avgpool")), "")
-    return f"clconv source '{text}'" if text else ""
+def reproduce(step: PlacedStep, directory: str | None) -> str:
+    """The command that shows the step's kernels, where its problem has a text form; else what to compile."""
+    edited = f" --kernels {directory}" if directory else ""
+    if step.text.split(" ")[0] not in ("conv", "deconv", "maxpool", "avgpool"):
+        return f"compile what holds {step.label}: {step.text}{edited}"
+    return f"clconv source '{step.text}' --algorithm {step.algorithm}{edited}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pyopencl as cl
@@ -11,10 +12,11 @@ import pyopencl as cl
 from clconv.codegen.plan import KernelCall, Scalar
 from clconv.codegen.render import RenderedKernel, render
 from clconv.errors import TemplateError
+from clconv.runtime.failure import reported
 from clconv.runtime.programs import Programs
 
 SCALARS = {"int": np.int32, "uint": np.uint32, "float": np.float32, "long": np.int64, "ulong": np.uint64}
-MEMORY = cl.Buffer | None
+MEMORY: TypeAlias = "cl.Buffer | None"
 
 
 @dataclass
@@ -61,31 +63,52 @@ def bind(
     directory: str | None = None,
     reproduce: str = "",
 ) -> Launch:
-    """A Launch of `call`; operands missing from `memory` stay open and are set before each run."""
+    """A Launch of `call`; operands missing from `memory` stay open and are set before each run.
+
+    Raises TemplateError where the kernel's arguments are not those that the plan binds (an edited template), DeviceError when the driver
+    does not make the kernel.
+    """
     text = render(call.source, directory)
+    _check_bindings(call, text)
     program = programs.kernels([text], reproduce)[text.symbol]
-    group = (*call.source.group,)
-    launch = Launch(cl.Kernel(program, text.symbol), call.global_size, group, label, call)
-    bindings = dict(call.bindings)
-    given, wanted = set(bindings), {argument.name for argument in text.arguments}
-    if given != wanted:
-        raise TemplateError(
-            f"template {call.source.template}.cl.mako: kernel {call.source.entry} takes {sorted(wanted)}, its plan binds {sorted(given)}; "
-            f"missing {sorted(wanted - given)}, unknown {sorted(given - wanted)}"
-        )
-    for index, argument in enumerate(text.arguments):
-        value = bindings[argument.name]
-        if argument.kind == "local":
-            launch.kernel.set_arg(index, cl.LocalMemory(int(value)))  # type: ignore[arg-type]
-        elif argument.kind == "buffer":
-            assert isinstance(value, str), f"{argument.name} of {call.source.entry} must be bound to an operand's name"
-            if value in memory:
-                launch.kernel.set_arg(index, memory[value])
-                launch.keep.append(memory[value])
-            else:
-                launch.open_buffers.setdefault(value, []).append(index)
-        elif isinstance(value, Scalar):
-            launch.open_scalars.setdefault(value.name, []).append((index, SCALARS[argument.kind]))
-        else:
-            launch.kernel.set_arg(index, SCALARS[argument.kind](value))
+    with reported(f"set up kernel {call.source.entry}{f' of {label}' if label else ''}", programs.device):
+        launch = Launch(cl.Kernel(program, text.symbol), call.global_size, (*call.source.group,), label, call)
+        bindings = dict(call.bindings)
+        for index, argument in enumerate(text.arguments):
+            _set(launch, index, argument.kind, bindings[argument.name], memory)
     return launch
+
+
+def _set(launch: Launch, index: int, kind: str, value: str | int | float | Scalar, memory: Mapping[str, MEMORY]) -> None:
+    """Set argument number `index` now, or note that it is set before each run."""
+    if kind == "local":
+        launch.kernel.set_arg(index, cl.LocalMemory(int(value)))  # type: ignore[arg-type]
+    elif isinstance(value, Scalar):
+        launch.open_scalars.setdefault(value.name, []).append((index, SCALARS[kind]))
+    elif not isinstance(value, str):
+        launch.kernel.set_arg(index, SCALARS[kind](value))
+    elif value in memory:
+        launch.kernel.set_arg(index, memory[value])
+        launch.keep.append(memory[value])
+    else:
+        launch.open_buffers.setdefault(value, []).append(index)
+
+
+def _check_bindings(call: KernelCall, text: RenderedKernel) -> None:
+    """The rendered signature against the plan: names, and for each name the kind of argument."""
+    bindings = dict(call.bindings)
+    kernel = f"template {call.source.template}.cl.mako: kernel {call.source.entry}"
+    wanted = [argument.name for argument in text.arguments]
+    missing, unknown = [n for n in bindings if n not in wanted], [n for n in wanted if n not in bindings]
+    if missing or unknown:
+        parts = [f"lacks {', '.join(missing)}, which its plan binds"] if missing else []
+        parts += [f"takes {', '.join(unknown)}, which its plan does not bind"] if unknown else []
+        raise TemplateError(f"{kernel} {'; it '.join(parts)}; the plan binds {', '.join(bindings) or 'nothing'}")
+    for argument in text.arguments:
+        value = bindings[argument.name]
+        if argument.kind not in ("local", "buffer", *SCALARS):
+            raise TemplateError(f"{kernel}: argument {argument.name} is of type {argument.kind}; give it one of {', '.join(SCALARS)}")
+        if (argument.kind == "buffer") != isinstance(value, str):
+            bound = f"the tensor {value}" if isinstance(value, str) else "a number"
+            declared = "a pointer" if argument.kind == "buffer" else f"of type {argument.kind}"
+            raise TemplateError(f"{kernel}: argument {argument.name} is {declared}, its plan binds {bound} to it")

@@ -9,7 +9,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -19,13 +19,15 @@ import pyopencl._cl as _cl
 
 from clconv.codegen.render import RenderedKernel, numbered
 from clconv.device import DeviceTraits
-from clconv.errors import BuildError
+from clconv.errors import BuildError, DeviceError
 from clconv.runtime.context import traits_of
+from clconv.runtime.failure import device_error
 
 OPTIONS = ("-cl-std=CL1.2", "-cl-mad-enable", "-w")  # -w: some drivers count warnings on stderr
 KERNELS_PER_PROGRAM = 32
 LONGEST_LOG = 4000
 MAGIC = b"clconv program 1\n"
+Reproduce = str | Mapping[str, str]
 
 log = logging.getLogger(__name__)
 
@@ -148,12 +150,13 @@ class Programs:
         self._programs: dict[str, cl.Program] = {}
         self._lock = threading.Lock()
 
-    def kernels(self, rendered: Iterable[RenderedKernel], reproduce: str = "") -> dict[str, cl.Program]:
+    def kernels(self, rendered: Iterable[RenderedKernel], reproduce: Reproduce = "") -> dict[str, cl.Program]:
         """Symbol -> built program that contains it; what is missing is built in one go.
 
         Many kernels share a program, because a program costs far more to build than a kernel. Programs are built one after the other: PoCL
         compiles under a lock, so two in two threads take as long as in one (measured). Raises BuildError for the first kernel that does
-        not compile; `reproduce` is the command its message ends with.
+        not compile; `reproduce` is the command its message ends with, or one by symbol. Raises DeviceError where the compiler has
+        nothing to say and the device fails.
         """
         wanted = {kernel.symbol: kernel for kernel in rendered}
         with self._lock:
@@ -167,7 +170,7 @@ class Programs:
         """Whether all of these kernels are built already."""
         return self._programs.keys() >= set(symbols)
 
-    def _obtain(self, kernels: Sequence[RenderedKernel], reproduce: str) -> dict[str, cl.Program]:
+    def _obtain(self, kernels: Sequence[RenderedKernel], reproduce: Reproduce) -> dict[str, cl.Program]:
         source = "\n".join(kernel.text for kernel in kernels)
         program = self._load(source)
         if program is None:
@@ -176,10 +179,10 @@ class Programs:
             except _Refused as refused:
                 if len(kernels) > 1:
                     return self._build_singly(kernels, reproduce)
-                raise BuildError(self._message(kernels[0], refused.log, reproduce)) from refused
+                raise self._failure(kernels[0], refused, reproduce) from refused.error
         return dict.fromkeys((kernel.symbol for kernel in kernels), program)
 
-    def _build_singly(self, kernels: Sequence[RenderedKernel], reproduce: str) -> dict[str, cl.Program]:
+    def _build_singly(self, kernels: Sequence[RenderedKernel], reproduce: Reproduce) -> dict[str, cl.Program]:
         """Finds the kernel at fault. When each builds alone (together they exceeded something), the single programs serve."""
         programs: dict[str, cl.Program] = {}
         for kernel in kernels:
@@ -190,24 +193,25 @@ class Programs:
         begin = time.perf_counter()
         # The class behind cl.Program: building through cl.Program itself brings PyOpenCL's own disk cache, which fails on damaged
         # entries and stale locks, and a Python warning for every remark of the compiler.
-        program = _cl._Program(self.context, source)
+        program = None
         try:
+            program = _cl._Program(self.context, source)
             program._build(" ".join(OPTIONS).encode(), [self.device])
         except cl.Error as error:
-            raise _Refused(self._build_log(program, error)) from error
+            raise _Refused(error, self._build_log(program) if program is not None else "") from error
         statistics.add(kernels_built=kernels, programs_built=1)
         log.debug("built %d kernels in one program, %.3f s", kernels, time.perf_counter() - begin)
         self._store(source, program)
         return cl.Program(program)
 
-    def _build_log(self, program: _cl._Program, error: cl.Error) -> str:
+    def _build_log(self, program: _cl._Program) -> str:
         try:
             text = str(program.get_build_info(self.device, cl.program_build_info.LOG)).strip()
         except (cl.Error, UnicodeDecodeError):
             text = ""
         if len(text) > LONGEST_LOG:
             text = f"{text[:LONGEST_LOG]}\n... ({len(text) - LONGEST_LOG} more characters)"
-        return f"{error}\n{text}"
+        return text
 
     def _load(self, source: str) -> cl.Program | None:
         binary = self.cache.load(self._key(source)) if self.cache else None
@@ -240,23 +244,27 @@ class Programs:
         traits = traits_of(self.device)
         return hashlib.sha256(repr((source, OPTIONS, traits.name, traits.platform, traits.driver)).encode()).hexdigest()
 
-    def _message(self, kernel: RenderedKernel, build_log: str, reproduce: str) -> str:
+    def _failure(self, kernel: RenderedKernel, refused: _Refused, reproduce: Reproduce) -> BuildError | DeviceError:
+        """A BuildError where the compiler refused the source; a DeviceError where it never came to that (no memory, no resources)."""
         traits, name = traits_of(self.device), f"{kernel.source.template}.cl.mako"
+        if not refused.log and refused.error.code != cl.status_code.BUILD_PROGRAM_FAILURE:
+            return device_error(f"build kernel {kernel.source.entry} of template {name}", refused.error, self.device)
+        command = reproduce if isinstance(reproduce, str) else reproduce.get(kernel.symbol, "")
         parts = [
             f"kernel {kernel.source.entry} of template {name} does not build on {traits.label}, driver {traits.driver}",
             f"options: {' '.join(OPTIONS)}",
-            build_log,
+            f"{refused.error}\n{refused.log}",
             f"source:\n{numbered(kernel.text)}",
         ]
-        return "\n".join(parts + ([f"reproduce: {reproduce}"] if reproduce else []))
+        return BuildError("\n".join(parts + ([f"reproduce: {command}"] if command else [])))
 
 
 class _Refused(Exception):
-    """A source that the driver did not build, with the log."""
+    """A source that the driver did not build, with its error and the compiler's log."""
 
-    def __init__(self, log: str) -> None:
+    def __init__(self, error: cl.Error, log: str) -> None:
         super().__init__(log)
-        self.log = log
+        self.error, self.log = error, log
 
 
 _registry: dict[tuple[cl.Context, cl.Device], Programs] = {}

@@ -5,21 +5,39 @@ from __future__ import annotations
 import numpy as np
 import pyopencl as cl
 
+from clconv.runtime.failure import reported, size_text
 from clconv.runtime.transfer import download, upload
 
 
 class Resident:
-    """One buffer in one context, filled with `version` of a parameter's value; plain layout, float32."""
+    """One buffer in one context, filled with `version` of a parameter's value; plain layout, float32.
+
+    Several runs may share it, on several queues: `last` is the queue and the event of the latest that reads or writes it.
+    """
 
     def __init__(self, queue: cl.CommandQueue, shape: tuple[int, ...]) -> None:
         self.queue = queue
         self.shape = shape
         self.version = -1
-        self.buffer = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, 4 * max(1, int(np.prod(shape))))
+        self.last: tuple[cl.CommandQueue, cl.Event] | None = None
+        self.in_order = is_in_order(queue)
+        nbytes = 4 * max(1, int(np.prod(shape)))
+        with reported(f"allocate {size_text(nbytes)} for a parameter of shape {shape}", queue.device):
+            self.buffer = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, nbytes)
+
+    def pending(self, queue: cl.CommandQueue, in_order: bool) -> list[cl.Event]:
+        """What a command on `queue` must wait for before it may touch the buffer: nothing where the queue's own order sees to it."""
+        if self.last is None or (in_order and self.last[0] == queue):
+            return []
+        return [self.last[1]]
 
     def write(self, value: np.ndarray, version: int) -> None:
-        upload(self.queue, self.buffer, np.ascontiguousarray(value, np.float32))
+        upload(self.queue, self.buffer, np.ascontiguousarray(value, np.float32), self.pending(self.queue, self.in_order))
         self.version = version
 
     def read(self) -> np.ndarray:
-        return download(self.queue, self.buffer, np.empty(self.shape, np.float32))
+        return download(self.queue, self.buffer, np.empty(self.shape, np.float32), self.pending(self.queue, self.in_order))
+
+
+def is_in_order(queue: cl.CommandQueue) -> bool:
+    return not queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyopencl as cl
 
+from clconv.runtime.failure import reported, size_text
+
 
 @dataclass
 class Transfers:
@@ -19,16 +21,18 @@ class Transfers:
 transfers = Transfers()
 
 
-def upload(queue: cl.CommandQueue, buffer: cl.Buffer, array: np.ndarray) -> None:
-    """Copy `array` into `buffer`; blocks until the array may be changed again."""
+def upload(queue: cl.CommandQueue, buffer: cl.Buffer, array: np.ndarray, wait_for: list[cl.Event] | None = None) -> None:
+    """Copy `array` into `buffer`; blocks until the array may be changed again. Raises DeviceError when the device does not take it."""
     if array.size:
+        with reported(f"copy {size_text(array.nbytes)} to the device", queue.device):
+            cl.enqueue_copy(queue, buffer, np.ascontiguousarray(array), wait_for=wait_for)
         transfers.to_device += array.nbytes
-        cl.enqueue_copy(queue, buffer, np.ascontiguousarray(array))
 
 
-def download(queue: cl.CommandQueue, buffer: cl.Buffer, array: np.ndarray) -> np.ndarray:
-    """Fill `array` from `buffer`; waits for what was enqueued before."""
+def download(queue: cl.CommandQueue, buffer: cl.Buffer, array: np.ndarray, wait_for: list[cl.Event] | None = None) -> np.ndarray:
+    """Fill `array` from `buffer`; on an in-order queue after what was enqueued before. Raises DeviceError when the device fails."""
     if array.size:
+        with reported(f"copy {size_text(array.nbytes)} from the device", queue.device):
+            cl.enqueue_copy(queue, array, buffer, wait_for=wait_for)
         transfers.to_host += array.nbytes
-        cl.enqueue_copy(queue, array, buffer)
     return array

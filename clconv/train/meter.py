@@ -22,10 +22,11 @@ class Mean:
 
     def fetch(self) -> int:
         """Wait for all values; returns how many examples are counted now."""
-        for value, weight in self._waiting:
+        while self._waiting:
+            value, weight = self._waiting[0]
             self.total += float(arrays.to_host(value).reshape(-1)[0]) * weight
             self.count += weight
-        self._waiting.clear()
+            del self._waiting[0]  # one by one, so that after an error nothing counts twice
         return self.count
 
     @property

@@ -1,0 +1,353 @@
+"""Cases that all algorithms of a family share, what NumPy says of them, and one way to run any algorithm on any of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from clconv import reference
+from clconv.algorithms.base import Algorithm
+from clconv.codegen.plan import Plan
+from clconv.device import DeviceTraits
+from clconv.problem import (
+    ConvProblem,
+    LrnProblem,
+    MapProblem,
+    MatmulProblem,
+    Pass,
+    PoolProblem,
+    Problem,
+    ReduceProblem,
+    ReorderProblem,
+    SoftmaxProblem,
+    WindowProblem,
+    parse,
+)
+from clconv.problem.conv import Epilogue
+from clconv.tensor import PLAIN, Blocked, Packed, Strided, TensorSpec
+from tests.support import NUMPY, integers, pack_weights, run_plan, sum_bound, traits
+
+Arrays = dict[str, np.ndarray]
+
+CHANNELS = (1, 3, 17, 33)
+BATCHES = (1, 2, 3)
+# Geometry -> maps that it fits: prime sizes, the smallest, and one between.
+GEOMETRIES = {
+    "f3x3p1": ("5x7", "1x1", "2x11"),
+    "f2x4s2p1,0x0,1": ("5x7", "1x3", "3x4"),  # even, one-sided padding
+    "f2x2s3": ("7x11", "2x2", "5x3"),  # stride > kernel
+    "f3x3s2p1d2": ("5x7", "3x3", "7x4"),
+    "f1x1": ("3x5", "1x1", "7x2"),
+    "deconv f3x3s2p1o1": ("3x5", "1x1", "2x3"),
+    "f3x2x3s2x1x2p1d1x2x1": ("3x4x5", "1x1x1", "2x3x2"),
+}
+# More of them for the full product.
+MORE_GEOMETRIES = {
+    "f4s3p1d2": ("11", "5", "7"),
+    "f5x5p4": ("5x7", "1x1", "2x3"),
+    "f3x2s1x2p2,1x0,3d2x3": ("5x7", "2x1", "3x4"),
+    "f7x7s2p3": ("11x13", "1x1", "6x8"),
+    "deconv f2x2s3o1": ("3x5", "1x1", "2x3"),
+    "deconv f4x4s2p1": ("3x5", "1x1", "2x3"),
+    "deconv f5s3p1o2": ("7", "1", "4"),
+    "f1x1s2p1,0x0,1": ("5x7", "1x1", "4x4"),
+}
+GROUPED = (
+    "n3c17i5x7k17f3x3p1g17",  # depthwise
+    "n2c3i2x11k6f3x3p1g3",  # channel multiplier 2
+    "n1c6i5x7k9f3x3p1g3",
+    "n2c32i5x3k64f3x3p1g2",  # whole blocks of channels
+    "n2c64i3x1k32f3x3p1g2",
+)
+WITH_EPILOGUE = ("n2c17i5x7k33f3x3p1+bias+leaky_relu(0.5)+res", "deconv n3c17i3x5k9f3x3s2p1o1+bias+leaky_relu(0.5)+res")
+# Even, overlapping, dilated and one-sided, one and three axes; every rule of a mean.
+POOLS = (
+    "maxpool n3c17i7x5f3x3s2p1", "maxpool n1c3i1x1f3x3s2p1:idx", "avgpool n2c1i5x11f3x3s2p1", "avgpool n1c33i7x5f3x3s2p1:nopad",
+    "maxpool n2c33i5x7f2x3s1x2p1,0x0,1d2x1:idx", "maxpool n1c1i9x2f2x3s1x2p1,0x0,1d2x1", "avgpool n1c3i5x7f2x3s1x2p1,0x0,1d2x1",
+    "avgpool n3c17i8x8f3x3s2p1:ceil", "maxpool n3c3i10x13f2x2", "avgpool n1c17i2x2f2x2", "maxpool n2c3i11f4s3p2",
+    "maxpool n1c2i3x5x4f2x3x2s1x2x2p1", "avgpool n2c3i11x13f3x3s2p1:div7",
+)  # fmt: skip
+ADAPTIVE = (((7, 5), (3, 2), 3, 17), ((3, 4), (5, 9), 1, 3), ((1, 1), (1, 1), 2, 33))
+
+
+def conv_text(geometry: str, size: str, batch: int, channels: int, filters: int) -> str:
+    kind, _, rest = geometry.rpartition(" ")
+    return f"{kind or 'conv'} n{batch}c{channels}i{size}k{filters}{rest}"
+
+
+def square_texts() -> Iterator[tuple[str, str]]:
+    """(geometry, problem) by a Latin square: every channel count meets every filter count, geometry and batch, and so do filter counts."""
+    for g, (geometry, sizes) in enumerate(GEOMETRIES.items()):
+        for i, channels in enumerate(CHANNELS):
+            yield geometry, conv_text(geometry, sizes[i % 3], BATCHES[(i + 2 * g) % 3], channels, CHANNELS[(i + g) % 4])
+
+
+def all_passes(texts: Iterable[str]) -> Iterator[ConvProblem]:
+    yield from (replace(parse(text), direction=direction) for text in texts for direction in Pass)
+
+
+def conv_cases() -> Iterator[ConvProblem]:
+    yield from all_passes((*(text for _, text in square_texts()), *GROUPED))
+    yield from map(parse, WITH_EPILOGUE)
+
+
+def conv_product() -> Iterator[ConvProblem]:
+    """Every channel count with every filter count, on every map of every geometry."""
+    for geometry, sizes in (GEOMETRIES | MORE_GEOMETRIES).items():
+        for (b, channels), filters, size in product(enumerate(CHANNELS), CHANNELS, sizes):
+            yield from all_passes([conv_text(geometry, size, BATCHES[b % 3], channels, filters)])
+
+
+def pool_cases() -> Iterator[PoolProblem]:
+    for text in POOLS:
+        problem = parse(text)
+        yield problem
+        yield replace(problem, direction=Pass.BACKWARD_DATA, with_indices=False)
+    for size, out_size, batch, channels in ADAPTIVE:
+        for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):
+            yield PoolProblem("adaptive_avg", None, batch, channels, size, out_size, direction)
+
+
+def row_cases() -> Iterator[SoftmaxProblem | LrnProblem]:
+    for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):
+        for shape, axis in (((3, 17), 1), ((2, 33, 1, 1), 1), ((3, 5, 2, 7), 1), ((1, 1), 0)):
+            yield from (SoftmaxProblem(shape, axis, log, direction) for log in (False, True))
+        for shape in ((3, 17, 5, 7), (1, 1, 1, 1), (2, 3, 11)):
+            yield LrnProblem(shape, 4, 2.0, 0.5, 2.0, direction)
+
+
+FUNCTIONS = {
+    "add_relu": lambda x, y: [np.maximum(x + y, 0)],
+    "scale_shift": lambda x, a, b: [x * a + b, x - b],
+    "moments": lambda x, a: [x - a, (x - a) ** 2],
+    "largest": lambda x: [x],
+}
+
+
+def pointwise_cases() -> Iterator[MapProblem | ReduceProblem]:
+    for n, c, *size in ((3, 17, 5, 7), (1, 3, 1, 1), (2, 33, 11), (2, 1, 3, 2)):
+        shape, channel = (n, c, *size), (1, c, *(1 for _ in size))
+        full, small = TensorSpec(shape), TensorSpec(channel)
+        yield MapProblem(shape, (full, full), (("t0", "x0 + x1"), ("y0", "t0 < 0.0f ? 0.0f : t0")), label="add_relu")
+        yield MapProblem(
+            shape, (full, small, small), (("y0", "x0 * x1 + x2"), ("y1", "x0 - x2")), ("float32",) * 2, label="scale_shift"
+        )
+        plane = tuple(range(2, len(shape)))
+        for axes in (plane, (0, *plane)):
+            statements = (("t0", "x0 - x1"), ("r0", "t0"), ("r1", "t0 * t0"))
+            yield ReduceProblem(shape, (full, small), axes, statements, ("r", "r"), label="moments")
+        yield ReduceProblem(shape, (full,), plane, (("r0", "x0"),), combine="max", label="largest")
+
+
+def matmul_cases() -> Iterator[MatmulProblem]:
+    for m, n, k, batch in ((1, 33, 17, 3), (7, 17, 131, 1), (33, 3, 1, 2), (17, 1, 33, 1), (3, 40, 5, 1)):
+        yield from (MatmulProblem(m, n, k, batch, a, b) for a in (False, True) for b in (False, True))
+    yield MatmulProblem(7, 17, 33, epilogue=Epilogue(True, True, ("relu", 0.0)))
+
+
+def moving_cases() -> Iterator[ReorderProblem | WindowProblem]:
+    halo = ((1, 2), (3, 0))
+    for shape in ((3, 17, 5, 7), (2, 33, 1, 1), (1, 3, 11)):
+        plain = ReorderProblem(shape)
+        strides = tuple(2 * math.prod(shape[i + 1 :]) for i in range(len(shape)))
+        yield plain.with_layouts(x=Strided(strides, 3))
+        yield plain.with_layouts(y=Strided(strides, 3))
+        for block in (8, 1):
+            yield plain.with_layouts(y=Blocked(block, halo))
+            yield plain.with_layouts(x=Blocked(block, halo))
+        yield plain.with_layouts(x=Blocked(8, halo), y=Blocked(8, ((0, 1), (1, 1))))
+    for shape in ((17, 3, 3, 3), (33, 17, 1, 1), (3, 1, 5)):
+        for block_in in (1, 8):
+            yield ReorderProblem(shape).with_layouts(y=Packed(8, block_in, 2, turned=block_in > 1))
+    yield WindowProblem((3, 17, 5, 7), (0, 0, 2, 1), (3, 17, 8, 11), fill=-2.0)
+    yield WindowProblem((2, 33, 11), (0, -3, -2), (2, 30, 5))
+    yield WindowProblem((1, 1, 1, 1), (0, 1, 0, 2), (1, 3, 1, 5), fill=1.0)
+
+
+def all_cases() -> tuple[Problem, ...]:
+    return (*conv_cases(), *pool_cases(), *row_cases(), *pointwise_cases(), *matmul_cases(), *moving_cases())
+
+
+def kind_of(problem: Problem) -> str:
+    """What an algorithm may be written for or not: the pass, the kind of pooling, the sort of layouts that a reorder is between."""
+    if isinstance(problem, ReorderProblem):
+        layouts = {type(problem.layout(name)).__name__ for name in ("x", "y")} - {"Plain"}
+        return "blocked" if "Blocked" in layouts else "packed" if "Packed" in layouts else "strided"
+    prefix = f"{problem.kind} " if isinstance(problem, PoolProblem) else ""
+    direction = getattr(problem, "direction", None)
+    return f"{prefix}{direction.value}" if direction else "all"
+
+
+# What the oracle says
+
+
+def operands_of(problem: Problem, seed: int = 0) -> Arrays:
+    """Whole numbers; indices of a maximum and outputs of a softmax are what a forward pass gives."""
+    rng = np.random.default_rng(seed)
+    out = {name: integers(rng, problem.tensors()[name].shape) for name in problem.inputs}
+    if isinstance(problem, PoolProblem) and "indices" in out:
+        assert problem.geometry is not None
+        x = integers(rng, (problem.batch, problem.channels, *problem.size))
+        out["indices"] = reference.max_pool(x, problem.geometry)[1]
+    if isinstance(problem, SoftmaxProblem) and "y" in out:
+        out["y"] = (reference.log_softmax if problem.log else reference.softmax)(out["y"], problem.axis).astype(np.float32)
+    return out
+
+
+def activated(y: np.ndarray, epilogue: Epilogue, given: Arrays, channel_axis: int) -> np.ndarray:
+    bias = given.get("bias")
+    if bias is not None:
+        y = y + np.asarray(bias, np.float64).reshape(-1, *(1,) * (y.ndim - 1 - channel_axis))
+    y = y + given.get("residual", 0)
+    if epilogue.activation is None:
+        return y
+    slope = epilogue.activation[1]
+    return np.where(y < 0, y * slope if slope else 0, y)
+
+
+def expected(problem: Problem, given: Arrays) -> Arrays:
+    """All outputs in float64."""
+    values: list[np.ndarray]
+    if isinstance(problem, ConvProblem):
+        values = [_conv(problem, given)]
+    elif isinstance(problem, PoolProblem):
+        values = _pool(problem, given)
+    elif isinstance(problem, MatmulProblem):
+        a = given["a"].swapaxes(-1, -2) if problem.transpose_a else given["a"]
+        b = given["b"].swapaxes(-1, -2) if problem.transpose_b else given["b"]
+        values = [activated(reference.matmul(a, b), problem.epilogue, given, a.ndim - 1)]
+    elif isinstance(problem, SoftmaxProblem | LrnProblem):
+        values = [_rows(problem, given)]
+    elif isinstance(problem, MapProblem):
+        values = FUNCTIONS[problem.label](*given.values())
+    elif isinstance(problem, ReduceProblem):
+        combine = np.max if problem.combine == "max" else np.sum
+        terms = FUNCTIONS[problem.label](*(x.astype(np.float64) for x in given.values()))
+        values = [combine(np.broadcast_to(r, problem.shape), axis=problem.axes, keepdims=True) for r in terms]
+    elif isinstance(problem, WindowProblem):
+        values = [_window(problem, given["x"])]
+    else:
+        assert isinstance(problem, ReorderProblem)
+        layout = problem.layout("y")
+        values = [pack_weights(given["x"], layout) if isinstance(layout, Packed) else given["x"]]
+    return dict(zip(problem.outputs, values, strict=True))
+
+
+def _conv(problem: ConvProblem, given: Arrays) -> np.ndarray:
+    if problem.direction is Pass.BACKWARD_WEIGHTS:
+        return reference.conv_backward_weights(given["x"], given["dy"], problem.geometry)
+    if problem.direction is Pass.FORWARD:
+        y = reference.conv(given["x"], given["w"], None, problem.geometry)
+    else:
+        y = reference.conv_backward_data(given["dy"], given["w"], problem.geometry, problem.size)
+    return activated(y, problem.epilogue, given, 1)
+
+
+def _pool(problem: PoolProblem, given: Arrays) -> list[np.ndarray]:
+    g, size = problem.geometry, problem.size
+    forward = problem.direction is Pass.FORWARD
+    if g is None:
+        return [reference.adaptive_avg_pool(given["x"], problem.out_size) if forward else reference.adaptive_avg_pool_backward(given["dy"], size)]
+    if problem.kind == "max":
+        if not forward:
+            return [reference.max_pool_backward(given["dy"], given["indices"], size)]
+        return list(reference.max_pool(given["x"], g))[: len(problem.outputs)]
+    rule = (problem.count_include_pad, problem.divisor)
+    return [reference.avg_pool(given["x"], g, *rule) if forward else reference.avg_pool_backward(given["dy"], g, size, *rule)]
+
+
+def _rows(problem: SoftmaxProblem | LrnProblem, given: Arrays) -> np.ndarray:
+    forward = problem.direction is Pass.FORWARD
+    if isinstance(problem, LrnProblem):
+        rule = (problem.window, problem.alpha, problem.beta, problem.k)
+        if forward:
+            return reference.local_response_norm(given["x"], *rule)
+        return reference.local_response_norm_backward(given["dy"], given["x"], *rule)
+    if forward:
+        return (reference.log_softmax if problem.log else reference.softmax)(given["x"], problem.axis)
+    return (reference.log_softmax_backward if problem.log else reference.softmax_backward)(given["dy"], given["y"], problem.axis)
+
+
+def _window(problem: WindowProblem, x: np.ndarray) -> np.ndarray:
+    y = np.full(problem.out_shape, problem.fill)
+    for index in np.ndindex(*problem.out_shape):
+        source = tuple(i - b for i, b in zip(index, problem.before, strict=True))
+        if all(0 <= i < n for i, n in zip(source, problem.shape, strict=True)):
+            y[index] = x[source]
+    return y
+
+
+def bounds(problem: Problem, given: Arrays) -> np.ndarray | None:
+    """The error allowed where the result is rounded: by divisions (2.5 units of OpenCL), exp, log, sqrt. None: bit for bit."""
+    magnitude = {name: abs(value) if name != "indices" else value for name, value in given.items()}
+    unit = 2.0**-24
+    if isinstance(problem, PoolProblem) and problem.kind != "max":
+        (y,) = expected(problem, magnitude).values()
+        return 5 * unit * y + sum_bound(math.prod(problem.geometry.kernel if problem.geometry else problem.output_size), y)
+    if isinstance(problem, LrnProblem):
+        # As in a sum of terms that may cancel: |dy| base^-beta, and the product of the other factors' magnitudes.
+        x = magnitude["x"]
+        straight = reference.local_response_norm(np.ones_like(x), problem.window, problem.alpha, problem.beta, problem.k)
+        y = abs(expected(problem, given)[problem.outputs[0]])
+        rest = abs(expected(problem, magnitude | {"x": -x})[problem.outputs[0]]) + 2 * magnitude.get("dy", x) * straight
+        return 4 * (problem.window + 24) * unit * (rest + 2 * y)
+    if isinstance(problem, SoftmaxProblem):
+        y, length = expected(problem, given)[problem.outputs[0]], problem.shape[problem.axis]
+        if problem.direction is Pass.FORWARD:
+            relative = unit * (8 + 2 * 2 * 8 + 2 * math.sqrt(length))  # arguments of exp are at most 8 apart
+            return relative * (1 + abs(y)) if problem.log else relative * y
+        scale = np.exp(given["y"]) if problem.log else magnitude["y"]
+        terms = magnitude["dy"] * (1 if problem.log else scale)
+        total = terms.sum(axis=problem.axis, keepdims=True)
+        return unit * (2 * math.sqrt(length) + 9 + magnitude["y"]) * (terms + scale * total)
+    return None
+
+
+# How it is run
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A problem in the layouts that an algorithm wants, with its plan."""
+
+    problem: Problem
+    plan: Plan
+
+
+def prepare(algorithm: Algorithm, problem: Problem, device: DeviceTraits, params: object, layouts: dict | None = None) -> Prepared:
+    """`layouts` replace what the algorithm wants: larger halos, slices."""
+    wants = {**algorithm.wants(problem, device, params), **(layouts or {})}
+    stored = problem.with_layouts(**wants)
+    return Prepared(stored, algorithm.plan(stored, device, params))
+
+
+def check(prepared: Prepared, given: Arrays | None = None, directory: str | None = None) -> None:
+    """Runs the plan and compares with the oracle; AssertionError where it differs or memory around the outputs was touched."""
+    problem = prepared.problem
+    given = given or operands_of(problem)
+    packed = {name: problem.layout(name) for name in problem.inputs if isinstance(problem.layout(name), Packed)}
+    stored = {name: pack_weights(given[name].astype(NUMPY[problem.spec(name).dtype]), layout) for name, layout in packed.items()}
+    got = run_plan(prepared.plan, problem, given, stored=stored, directory=directory)
+    with np.errstate(invalid="ignore"):
+        want, bound = expected(problem, given), bounds(problem, given)
+    for name, array in got.items():
+        if bound is None:
+            np.testing.assert_array_equal(array, want[name].astype(array.dtype), err_msg=f"{problem}: {name}")
+        else:
+            error = abs(array - want[name])
+            assert (error <= bound).all(), f"{problem}: {name} is off by up to {np.nanmax(error)}"
+
+
+def devices() -> tuple[DeviceTraits, ...]:
+    """The device under test, and made-up ones whose kernels run on it too."""
+    return traits(), DeviceTraits.cpu(8), DeviceTraits.gpu()
+
+
+__all__ = [
+    "CHANNELS", "BATCHES", "GEOMETRIES", "PLAIN", "Arrays", "Prepared", "all_cases", "bounds", "check", "conv_cases", "devices", "expected",
+    "kind_of", "operands_of", "prepare",
+]  # fmt: skip
