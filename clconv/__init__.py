@@ -36,13 +36,18 @@ _MODULES = ("functional", "nn", "train", "errors")
 __all__ = [*_PLACES, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
-    from clconv.errors import ArrayError, ClconvError, GeometryError
-    from clconv.graph.autodiff import grad
-    from clconv.graph.compile import compile, compile_graph
-    from clconv.graph.network import Network, Parameter
-    from clconv.graph.trace import Graph
-    from clconv.problem import parse
-    from clconv.runtime.context import default_queue, list_devices
+    from clconv.errors import ArrayError as ArrayError
+    from clconv.errors import ClconvError as ClconvError
+    from clconv.errors import GeometryError as GeometryError
+    from clconv.graph.autodiff import grad as grad
+    from clconv.graph.compile import compile as compile
+    from clconv.graph.compile import compile_graph as compile_graph
+    from clconv.graph.network import Network as Network
+    from clconv.graph.network import Parameter as Parameter
+    from clconv.graph.trace import Graph as Graph
+    from clconv.problem import parse as parse
+    from clconv.runtime.context import default_queue as default_queue
+    from clconv.runtime.context import list_devices as list_devices
 
 
 def __getattr__(name: str) -> Any:

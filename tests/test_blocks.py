@@ -28,7 +28,8 @@ def randomised(net: Module, seed: int = 0) -> Module:
     for name, parameter in net.named_parameters().items():
         scale = 1 / np.sqrt(max(1, np.prod(parameter.shape[1:]))) if len(parameter.shape) > 1 else 0.3
         value = rng.standard_normal(parameter.shape) * scale
-        parameter.value = (np.abs(value) + 0.5 if name.endswith(("var", "bn.weight", "bn1.weight", "bn2.weight")) else value).astype(np.float32)
+        positive = name.endswith(("var", "bn.weight", "bn1.weight", "bn2.weight"))
+        parameter.value = (np.abs(value) + 0.5 if positive else value).astype(np.float32)
     return net
 
 

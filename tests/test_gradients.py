@@ -118,9 +118,6 @@ EXACT: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]], Expected]] = {
     "avg_pool": (
         lambda x: F.avg_pool2d(x, 2, 1), [IMAGE], lambda dy, x: [ref.avg_pool_backward(dy, PoolGeometry.make(2, 1, rank=2), (7, 6))]
     ),
-    "global_max_pool": (
-        F.global_max_pool, [IMAGE], lambda dy, x: [ref.max_pool_backward(dy, ref.max_pool(x, PoolGeometry.make((7, 6), rank=2))[1], (7, 6))]
-    ),
     "linear": (F.linear, [(2, 3, 4), (5, 4), (5,)], lambda dy, x, w, b: ref.linear_backward(dy, x, w)),
     "matmul": (F.matmul, [(3, 4, 5), (3, 5, 2)], ref.matmul_backward),
     "matmul_by_one": (F.matmul, [(3, 4, 5), (5, 2)], ref.matmul_backward),

@@ -60,11 +60,11 @@ def test_nan_wins_every_maximum_that_sees_it(queue):
 def test_mean_pooling_divides_by_what_the_window_holds(queue):
     """Ones stay ones without the padding; with it, the end of a window beyond the padding does not count."""
     x = send(queue, np.ones((1, 1, 6, 7)))
-    exactly(F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), np.ones((1, 1, 4, 4)))
-    geometry = PoolGeometry.make(3, 2, 1, ceil_mode=True, rank=2)
-    np.testing.assert_allclose(
-        F.avg_pool2d(x, 3, 2, 1, ceil_mode=True).get(), reference.avg_pool(np.ones((1, 1, 6, 7)), geometry), rtol=2.0**-23
-    )
+    rules = {"kernel_size": (3, 2), "stride": (2, 3), "padding": (1, 0), "ceil_mode": True}
+    exactly(F.avg_pool2d(x, **rules, count_include_pad=False), np.ones((1, 1, 4, 3)))
+    # Rows from -1, 1, 3, 5: the first has one row of padding, the last one row of the image, one of padding and one beyond it.
+    y = F.avg_pool2d(x, **rules).get()
+    np.testing.assert_allclose(y[0, 0], np.repeat([[2 / 3], [1], [1], [1 / 2]], 3, axis=1), rtol=2.0**-23)
 
 
 def test_nan_and_infinities_pass_through_mean_pooling(queue):

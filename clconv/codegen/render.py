@@ -59,7 +59,7 @@ def _stamp(directory: str | None) -> Stamp:
 @lru_cache(maxsize=8)
 def _lookup(directory: str | None, stamp: Stamp) -> TemplateLookup:
     folders = [directory] if directory else []
-    folders.append(str(importlib.resources.files("clconv.kernels")))
+    folders.append(str(template_folder()))
     return TemplateLookup(directories=folders, strict_undefined=True, filesystem_checks=False)
 
 
@@ -152,7 +152,15 @@ def numbered(text: str) -> str:
     return "\n".join(f"{i:4d}  {line}" for i, line in enumerate(text.splitlines(), 1))
 
 
+def template_folder() -> Path:
+    """Where the library's templates are: the package clconv.kernels, or, for a checkout that is used as it lies, the folder beside it."""
+    try:
+        return Path(str(importlib.resources.files("clconv.kernels")))
+    except ModuleNotFoundError:
+        return Path(__file__).resolve().parents[2] / "kernels"
+
+
 def template_names(directory: Path | None = None) -> list[str]:
-    """Names of all templates that hold a kernel."""
-    folder = directory or Path(str(importlib.resources.files("clconv.kernels")))
-    return sorted(p.name.removesuffix(".cl.mako") for p in folder.glob("*.cl.mako"))
+    """Names of all templates that hold a kernel (`common` holds what they share)."""
+    folder = directory or template_folder()
+    return sorted(name for p in folder.glob("*.cl.mako") if (name := p.name.removesuffix(".cl.mako")) != "common")

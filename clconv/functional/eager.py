@@ -7,7 +7,7 @@ import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import pyopencl as cl
 import pyopencl.array as cla
@@ -19,14 +19,13 @@ from clconv.graph.trace import Graph
 from clconv.runtime.arrays import dtype_of, queue_of
 from clconv.tensor import TensorSpec
 
-F = TypeVar("F", bound=Callable[..., Any])
 MOST_REMEMBERED = 1024
 
 _remembered: OrderedDict[Any, Run] = OrderedDict()
 _lock = threading.Lock()
 
 
-def operation(function: F) -> F:
+def operation(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function on nodes take arrays as well, with `out=` to write into."""
 
     @functools.wraps(function)
@@ -38,7 +37,7 @@ def operation(function: F) -> F:
     signature = inspect.signature(function)
     extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
     wrapper.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])  # type: ignore[attr-defined]
-    return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
 def _has_array(values: tuple[Any, ...]) -> bool:

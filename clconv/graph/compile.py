@@ -87,10 +87,9 @@ class Assembly:
                 value.root.output = None
                 self.outputs[index] = target
 
-    def _updates(self, updates: Sequence[tuple[object, Value]]) -> None:
+    def _updates(self, updates: Sequence[tuple[Parameter, Value]]) -> None:
         """New values of parameters go straight into their memory where every reader of the old value has run, else by a copy at the end."""
         for parameter, value in updates:
-            assert isinstance(parameter, Parameter)
             self.updated.append(parameter)
             root = value.root
             writer = next((i for i, step in enumerate(self.steps) if any(v.root is root for v in step.outputs)), None)

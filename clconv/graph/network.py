@@ -6,7 +6,7 @@ import fnmatch
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from clconv.graph import trace as tracing
 from clconv.graph.node import Node, input_node
 from clconv.graph.trace import Graph
 from clconv.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from clconv.graph.summary import Summary
 
 Shapes = tuple[int, ...] | Mapping[str, tuple[int, ...]]
 
@@ -152,7 +155,8 @@ class Network:
         own = self.named_parameters()
         if not isinstance(state, Mapping):
             raise CheckpointError(
-                f"load_state_dict: takes arrays by name, got {type(state).__name__}; a file is loaded with clconv.train.load_weights(net, path)"
+                f"load_state_dict: takes arrays by name, got {type(state).__name__}; "
+                "a file is loaded with clconv.train.load_weights(net, path)"
             )
         given = {name: np.asarray(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
         missing, unexpected = [n for n in own if n not in given], [n for n in given if n not in own]
@@ -194,7 +198,7 @@ class Network:
         chosen = self.trainable_parameters() if trainable_only else self.named_parameters()
         return sum(int(np.prod(p.shape)) for p in chosen.values())
 
-    def summary(self, shapes: Shapes) -> Summary:  # noqa: F821
+    def summary(self, shapes: Shapes) -> Summary:
         """Output shape, parameters, multiply-adds and receptive field per layer; print it."""
         from clconv.graph.summary import summarise
 

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from clconv.algorithms import for_problem
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits
+from clconv.graph.network import Parameter
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import OPS, Lowering
 from clconv.graph.trace import Graph
@@ -72,7 +73,7 @@ class Scheduler:
         self.parameters: dict[int, Value] = {}
         self.notes: list[tuple[str, str]] = []
 
-    def run(self, graph: Graph) -> tuple[list[Value], list[tuple[object, Value]]]:
+    def run(self, graph: Graph) -> tuple[list[Value], list[tuple[Parameter, Value]]]:
         """Schedule everything; returns the values of the outputs (plain, each with memory of its own) and of the updates."""
         for node in execution_order(graph):
             self.values[id(node)] = self._node(node)

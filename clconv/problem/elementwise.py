@@ -1,7 +1,7 @@
 """Element-wise maps and reductions, given by small expressions.
 
 An expression is OpenCL C over float values: the operands x0, x1, ... (broadcast to `shape` as NumPy does), temporaries t0, t1, ...,
-run-time scalars by name, and `index` (position in `shape`, C order) where `uses_index` says so. It comes from the library's own tables only.
+run-time scalars by name, and `index` (position in `shape`, C order) where `uses_index` says so. All come from the library's own tables.
 """
 
 from __future__ import annotations

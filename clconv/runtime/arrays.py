@@ -15,8 +15,8 @@ from clconv.runtime.failure import device_error, reported, size_text
 from clconv.runtime.transfer import upload
 from clconv.tensor import PLAIN, Layout, Strided, TensorSpec, contiguous_strides
 
-NAMES = {np.dtype(np.float32): "float32", np.dtype(np.float16): "float16", np.dtype(np.int32): "int32"}
-DTYPES = {name: dtype for dtype, name in NAMES.items()}
+NAMES: dict[np.dtype[Any], str] = {np.dtype(np.float32): "float32", np.dtype(np.float16): "float16", np.dtype(np.int32): "int32"}
+DTYPES: dict[str, np.dtype[Any]] = {name: dtype for dtype, name in NAMES.items()}
 
 
 def is_array(value: object) -> bool:
