@@ -86,7 +86,7 @@ def _set(launch: Launch, index: int, kind: str, value: str | int | float | Scala
     elif isinstance(value, Scalar):
         launch.open_scalars.setdefault(value.name, []).append((index, SCALARS[kind]))
     elif not isinstance(value, str):
-        launch.kernel.set_arg(index, SCALARS[kind](value))
+        launch.kernel.set_arg(index, SCALARS[kind](value))  # type: ignore[arg-type]
     elif value in memory:
         launch.kernel.set_arg(index, memory[value])
         launch.keep.append(memory[value])
