@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics as middle
 import threading
 import time
@@ -335,13 +336,10 @@ def test_no_bytes_move_to_the_host_and_no_kernels_are_built_for_other_sizes(queu
 MOST_SECONDS = 80e-6
 
 
-@pytest.mark.parametrize("name", ["relu", "conv2d"])
-def test_a_warm_call_costs_little_host_time(queue, name):
-    """The least of several medians, taken until one is low enough: what other processes do only adds to it."""
-    x, w = send(queue, X[:1, :1]), send(queue, W[:1, :1])
-    call = (lambda: F.relu(x)) if name == "relu" else (lambda: F.conv2d(x, w, padding=1))
+def least_median(queue: cl.CommandQueue, call: Callable[[], object], enough: float) -> float:
+    """The least of several medians of the host time of `call`, taken until one is low enough: other processes only add to it."""
     best = np.inf
-    for _ in range(40):
+    for _ in range(50):
         queue.finish()
         times = []
         for _ in range(40):
@@ -349,6 +347,17 @@ def test_a_warm_call_costs_little_host_time(queue, name):
             call()
             times.append(time.perf_counter() - start)
         best = min(best, middle.median(times))
-        if best <= MOST_SECONDS:
+        if best <= enough:
             break
-    assert best <= MOST_SECONDS, f"{best * 1e6:.0f} us"
+        time.sleep(0.02)
+    return best
+
+
+@pytest.mark.parametrize("name", ["relu", "conv2d"])
+def test_a_warm_call_costs_little_host_time(queue, name):
+    """At most 80 us; twice that where more processes want to run than there are processors, which then run at about half their speed."""
+    x, w = send(queue, X[:1, :1]), send(queue, W[:1, :1])
+    call = (lambda: F.relu(x)) if name == "relu" else (lambda: F.conv2d(x, w, padding=1))
+    crowded = os.getloadavg()[0] > (os.cpu_count() or 1)
+    best = least_median(queue, call, MOST_SECONDS)
+    assert best <= MOST_SECONDS * (2 if crowded else 1), f"{best * 1e6:.0f} us"

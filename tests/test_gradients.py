@@ -122,7 +122,6 @@ EXACT: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]], Expected]] = {
     "matmul": (F.matmul, [(3, 4, 5), (3, 5, 2)], ref.matmul_backward),
     "matmul_by_one": (F.matmul, [(3, 4, 5), (5, 2)], ref.matmul_backward),
     "add": (lambda a, b: F.add(a, b, alpha=2.0), [IMAGE, (3, 1, 1)], lambda dy, a, b: [dy, 2 * dy.sum((0, 2, 3))[:, None, None]]),
-    "sub": (F.sub, [IMAGE, IMAGE], lambda dy, a, b: [dy, -dy]),
     "mul": (F.mul, [IMAGE, (1, 3, 1, 1)], lambda dy, a, b: [dy * b, (dy * a).sum((0, 2, 3), keepdims=True)]),
     "sum": (lambda x: F.sum(x, (0, 2)), [IMAGE], lambda dy, x: [np.broadcast_to(dy[:, None, :], x.shape)]),
     "cat": (lambda a, b: F.cat([a, b, a], 1), [IMAGE, (2, 4, 7, 6)], lambda dy, a, b: [dy[:, :3] + dy[:, 7:], dy[:, 3:7]]),

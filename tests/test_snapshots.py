@@ -1,0 +1,167 @@
+"""The text of one representative kernel of every template, kept in tests/snapshots: a refactor changes none of it, and a change of a kernel
+is seen as what it makes of the OpenCL C.
+
+After an intended change: `python -m tests.test_snapshots` writes them anew; read the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clconv.algorithms import ALGORITHMS
+from clconv.algorithms.conv_blocked import ConvBlockedParams
+from clconv.algorithms.conv_blocked_weights import ConvBlockedWeightsParams
+from clconv.algorithms.conv_direct import DirectParams, WeightsParams
+from clconv.algorithms.matmul_tiled import MatmulTiledParams
+from clconv.codegen.plan import KernelSource
+from clconv.codegen.render import render, template_names
+from clconv.device import DeviceTraits
+from clconv.problem import (
+    LrnProblem,
+    MapProblem,
+    MatmulProblem,
+    Pass,
+    PoolProblem,
+    Problem,
+    ReduceProblem,
+    ReorderProblem,
+    SoftmaxProblem,
+    WindowProblem,
+    parse,
+)
+from clconv.problem.conv import Epilogue
+from clconv.tensor import Blocked, Packed, Strided, TensorSpec
+from tests.cases import prepare
+
+FOLDER = Path(__file__).parent / "snapshots"
+CPU, WIDE, GPU = DeviceTraits.cpu(8), DeviceTraits.cpu(16), DeviceTraits.gpu()
+SHAPE = (3, 17, 5, 7)
+FULL, CHANNEL = TensorSpec(SHAPE), TensorSpec((1, 17, 1, 1))
+BACK = Pass.BACKWARD_DATA
+BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}
+
+
+def kernel(algorithm: str, problem: Problem, device: DeviceTraits, call: int = 0, params: object = None) -> KernelSource:
+    """The source of one launch; small tiles given as `params` keep the text readable, and independent of how tiles are chosen."""
+    entry = BY_NAME[algorithm]
+    chosen = params or entry.defaults(problem, device)
+    return prepare(entry, problem, device, chosen).plan.calls[call].source
+
+
+def conv(algorithm: str, text: str, device: DeviceTraits, params: object, call: int = 0) -> KernelSource:
+    return kernel(algorithm, parse(text), device, call, params)
+
+
+MOMENTS = (("t0", "x0 - x1"), ("r0", "t0"), ("r1", "t0 * t0"))
+TRANSPOSED = ReorderProblem(SHAPE).with_layouts(x=Strided((595, 1, 119, 17)))
+MAP = MapProblem(SHAPE, (FULL, CHANNEL), (("t0", "x0 * x1"), ("y0", "t0 < 0.0f ? 0.0f : t0"), ("y1", "(float)index")), ("float32",) * 2,
+                 uses_index=True)
+
+# Name of the file, TEMPLATE.WHAT -> its kernel.
+SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
+    "conv_blocked.forward": lambda: conv(
+        "conv_blocked", "n1c17i9x5k33f3x3s2p1+bias+relu+res", CPU, ConvBlockedParams(2, 2, 2, 4)),
+    "conv_blocked.few_channels": lambda: conv("conv_blocked", "n1c3i9x4k16f3x3p1", WIDE, ConvBlockedParams(1, 2, 1, 4)),
+    "conv_blocked.phase": lambda: conv("conv_blocked", "n1c17i9x5k33f3x3s2p1:bwd_d", CPU, ConvBlockedParams(1, 2, 1, 4), 3),
+    "conv_blocked.half": lambda: conv("conv_blocked", "n1c16i4x4k16f3x3p1:f16", CPU, ConvBlockedParams(1, 2, 1, 4)),
+    "conv_blocked_weights.partial": lambda: conv(
+        "conv_blocked_weights", "n1c17i9x5k33f3x3s2p1:bwd_w", CPU, ConvBlockedWeightsParams(2, 2, 2, 1, 4)),
+    "conv_blocked_weights.sum": lambda: conv(
+        "conv_blocked_weights", "n1c17i9x5k33f3x3s2p1:bwd_w", CPU, ConvBlockedWeightsParams(2, 2, 2, 1, 4), 1),
+    "conv_direct.forward": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1+bias+leaky_relu(0.5)+res", CPU, DirectParams(2, 2, 1, 8), 1),
+    "conv_direct.backward_data": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1d2:bwd_d", GPU, DirectParams(2, 1, 1, 1), 1),
+    "conv_direct_stage.forward": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1:f16", CPU, DirectParams(2, 2, 1, 8)),
+    "conv_direct_backward_weights.sums": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1d2:bwd_w", CPU, WeightsParams(2, 1, 3, 8), 2),
+    "conv_direct_backward_weights.total": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1:bwd_w", GPU, WeightsParams(2, 1, 3, 1), 3),
+    "pool_blocked.max_indices": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),
+    "pool_blocked.max": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1"), WIDE),
+    "pool_blocked.mean_inside": lambda: kernel("pool_blocked", parse("avgpool n1c9i9x9f3x3s2p1:nopad"), CPU),
+    "pool_blocked.max_backward": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:bwd_d"), CPU),
+    "pool_blocked.mean_backward": lambda: kernel("pool_blocked", parse("avgpool n1c9i9x9f3x3s2p1,0x0,1d2x1:bwd_d"), CPU),
+    "pool_direct_forward.max_indices": lambda: kernel("pool_direct", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),
+    "pool_direct_forward.mean_padded": lambda: kernel("pool_direct", parse("avgpool n1c9i8x8f3x3s2p1:ceil"), GPU),
+    "pool_direct_backward.max": lambda: kernel("pool_direct", parse("maxpool n1c9i9x9f3x3s2p1:bwd_d"), CPU),
+    "pool_direct_backward.mean_inside": lambda: kernel("pool_direct", parse("avgpool n1c9i9x9f3x3s2p1:nopad:bwd_d"), CPU),
+    "pool_direct_adaptive.forward": lambda: kernel("pool_direct", PoolProblem("adaptive_avg", None, 1, 9, (9, 9), (2, 4)), CPU),
+    "pool_direct_adaptive.backward": lambda: kernel(
+        "pool_direct", PoolProblem("adaptive_avg", None, 1, 9, (9, 9), (2, 4), BACK), CPU),
+    "lrn_direct.forward": lambda: kernel("lrn_direct", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0), CPU),
+    "lrn_direct.terms": lambda: kernel("lrn_direct", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0, BACK), CPU),
+    "lrn_direct.backward": lambda: kernel("lrn_direct", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0, BACK), GPU, 1),
+    "map_blocked.two_outputs": lambda: kernel("map_blocked", MAP, CPU),
+    "map_strided.two_outputs": lambda: kernel("map_strided", MAP, CPU),
+    "map_strided.random": lambda: kernel(
+        "map_strided",
+        MapProblem((7,), (TensorSpec((7,)),), (("y0", "x0 * (float)random_word(index, 0u, seed, 0u)"),), scalars=(("seed", "uint"),),
+                   uses_index=True),
+        GPU,
+    ),
+    "reduce_blocked.planes": lambda: kernel("reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r / count")), CPU),
+    "reduce_blocked.splits": lambda: kernel(
+        "reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (0, 2, 3), MOMENTS, ("r", "r / count")), CPU, 1),
+    "reduce_strided.rows": lambda: kernel("reduce_strided", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r")), CPU),
+    "reduce_strided.columns": lambda: kernel("reduce_strided", ReduceProblem(SHAPE, (FULL,), (0, 1), (("r0", "x0"),), combine="max"), CPU),
+    "matmul_tiled.panel": lambda: kernel(
+        "matmul_tiled", MatmulProblem(7, 9, 300, epilogue=Epilogue(True, True, ("relu", 0.0))), CPU,
+        params=MatmulTiledParams(8, 2, vectors=2, chunk=128, rows_most=96)),
+    "matmul_tiled.transposed": lambda: kernel(
+        "matmul_tiled", MatmulProblem(7, 9, 300, transpose_a=True, transpose_b=True), CPU,
+        params=MatmulTiledParams(8, 2, vectors=2, chunk=128, rows_most=96)),
+    "matmul_tiled.small": lambda: kernel("matmul_tiled", MatmulProblem(7, 9, 300, transpose_b=True), GPU),
+    "softmax_rows.along": lambda: kernel("softmax_rows", SoftmaxProblem((3, 17), 1), CPU),
+    "softmax_rows.across": lambda: kernel("softmax_rows", SoftmaxProblem(SHAPE, 1, True), CPU),
+    "softmax_rows.backward": lambda: kernel("softmax_rows", SoftmaxProblem((3, 17), 1, False, BACK), GPU),
+    "reorder_blocked.gather": lambda: kernel("reorder_blocked", ReorderProblem(SHAPE).with_layouts(y=Blocked(8, ((1, 1), (1, 1)))), CPU),
+    "reorder_blocked.scatter": lambda: kernel("reorder_blocked", ReorderProblem(SHAPE, "float16").with_layouts(x=Blocked(8)), CPU),
+    "reorder_blocked.rows": lambda: kernel("reorder_blocked", ReorderProblem(SHAPE).with_layouts(x=Blocked(16), y=Blocked(16)), WIDE),
+    "reorder_strided.tiled": lambda: kernel("reorder_strided", TRANSPOSED, CPU),
+    "reorder_strided.rows": lambda: kernel("reorder_strided", TRANSPOSED, GPU),
+    "pack_weights.plain": lambda: kernel("pack_weights", ReorderProblem((17, 9, 3, 3)).with_layouts(y=Packed(8, 8, 2)), CPU),
+    "window_copy.plain": lambda: kernel("window_copy", WindowProblem(SHAPE, (0, 0, 1, 1), (3, 17, 7, 9)), CPU),
+}  # fmt: skip
+
+
+def path_of(name: str) -> Path:
+    return FOLDER / f"{name}.cl"
+
+
+def difference(name: str) -> str:
+    """From the file to what is rendered now, as a unified diff; empty if they are alike."""
+    before = path_of(name).read_text() if path_of(name).exists() else ""
+    now = render(SNAPSHOTS[name]()).text
+    return "".join(difflib.unified_diff(before.splitlines(True), now.splitlines(True), f"snapshots/{name}.cl", "rendered now"))
+
+
+@pytest.mark.parametrize("name", SNAPSHOTS)
+def test_the_kernel_is_as_it_was(name: str) -> None:
+    changes = difference(name)
+    assert not changes, f"{name}: the rendered kernel differs; if it should, run `python -m tests.test_snapshots`\n{changes}"
+
+
+def test_a_difference_is_shown_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SNAPSHOTS, "softmax_rows.along", lambda: kernel("softmax_rows", SoftmaxProblem((3, 17), 1), WIDE))
+    changes = difference("softmax_rows.along").splitlines()
+    assert "-#define BLOCK 8" in changes and "+#define BLOCK 16" in changes
+
+
+def test_every_template_has_a_snapshot_and_every_snapshot_a_kernel() -> None:
+    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common"}
+    assert all(SNAPSHOTS[name]().template == name.partition(".")[0] for name in SNAPSHOTS)
+    assert {path.name for path in FOLDER.iterdir()} == {f"{name}.cl" for name in SNAPSHOTS}
+
+
+def write_all() -> None:
+    """The files as the templates are now; those that belong to no kernel are removed."""
+    FOLDER.mkdir(exist_ok=True)
+    for path in FOLDER.glob("*.cl"):
+        path.unlink()
+    for name, source in SNAPSHOTS.items():
+        path_of(name).write_text(render(source()).text)
+
+
+if __name__ == "__main__":
+    write_all()
