@@ -103,7 +103,7 @@ def idx_bytes(array: np.ndarray, code: int) -> bytes:
     "code, dtype", [(0x08, np.uint8), (0x09, np.int8), (0x0B, np.int16), (0x0C, np.int32), (0x0D, np.float32), (0x0E, np.float64)]
 )
 def test_idx_of_every_type(tmp_path: Path, code: int, dtype: type) -> None:
-    array = np.random.default_rng(0).integers(0, 100, (3, 4, 5)).astype(dtype)
+    array: np.ndarray = np.random.default_rng(0).integers(0, 100, (3, 4, 5)).astype(dtype)
     (tmp_path / "a.idx").write_bytes(idx_bytes(array, code))
     (tmp_path / "a.idx.gz").write_bytes(gzip.compress(idx_bytes(array, code)))
     for name in ("a.idx", "a.idx.gz"):

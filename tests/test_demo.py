@@ -105,7 +105,7 @@ def test_curves_of_a_single_epoch_draw(tmp_path: Path) -> None:
 
 
 def test_each_filter_stands_beside_its_maps(queue: Any) -> None:
-    net = lenet5(seed=0)
+    net: Any = lenet5(seed=0)
     images = np.random.default_rng(0).random((3, 1, 28, 28)).astype(np.float32)
     from clconv.graph.compile import compile
 

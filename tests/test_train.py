@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import io
 import os
 import signal
@@ -141,7 +143,7 @@ def test_fit_learns_and_keeps_a_history() -> None:
     trainer = Trainer(small_net(), optimiser=SGD(0.1, momentum=0.9), seed=5)
     history = trainer.fit(
         stripes(60), 4, batch_size=16, validation=stripes(30, seed=2), schedule=lambda epoch: 1 / (1 + 0.1 * epoch), progress=False,
-        callbacks=[lambda caller, epoch: seen.append(epoch) or caller.steps],
+        callbacks=[lambda caller, epoch: seen.append(epoch)],
     )  # fmt: skip
     assert history is trainer.history and history == seen and [e.number for e in history] == [1, 2, 3, 4]
     assert trainer.epoch == 4 and trainer.steps == 16 and trainer.batch == 0
@@ -185,7 +187,7 @@ def test_a_new_rate_and_another_batch_size_build_nothing() -> None:
 
 
 def test_a_step_on_device_arrays_moves_nothing_to_the_host(queue: Any) -> None:
-    x, y = stripes(16).take(slice(None))
+    x, y = stripes(16).arrays()[""], stripes(16).targets
     trainer = Trainer(small_net(dropout=0.5, norm=True), optimiser=Adam(0.01), queue=queue)
     on_device = [arrays.to_device(a, TensorSpec(a.shape, t), queue, "x") for a, t in ((x, "float32"), (y, "int32"))]
     trainer.step(*on_device)
@@ -395,7 +397,7 @@ def test_several_inputs_come_as_a_dict() -> None:
     kinds = (left - right)[:, 0] > 0
     trainer = Trainer(Difference(), optimiser=SGD(0.5, momentum=0.9))
     trainer.fit(({"left": left, "right": right}, kinds), 6, batch_size=16, progress=False)
-    assert trainer.evaluate(({"left": left, "right": right}, kinds)).accuracy > 0.9
+    assert (trainer.evaluate(({"left": left, "right": right}, kinds)).accuracy or 0.0) > 0.9
 
 
 def test_a_loss_that_is_no_number_is_refused() -> None:
@@ -415,6 +417,12 @@ def test_a_profile_of_the_step_names_its_launches() -> None:
     assert profile.milliseconds > 0 and any("bwd_w" in row.problem for row in profile.rows)
 
 
+@pytest.mark.parametrize("module", ["data", "optimiser", "schedule", "step", "trainer"])
+def test_the_examples_of_the_documentation_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"clconv.train.{module}"))
+    assert result.attempted and not result.failed
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_lenet_reads_97_percent_of_the_digits(seed: int) -> None:
     from clconv.cli.demo import recipe
@@ -426,7 +434,11 @@ def test_lenet_reads_97_percent_of_the_digits(seed: int) -> None:
 
 @pytest.mark.peers
 def test_lenet_beside_pytorch() -> None:
-    """The same weights and batches, SGD: losses equal to 1e-4 relative for 50 steps."""
+    """The same weights and batches, SGD: losses equal to 1e-4 relative for 50 steps.
+
+    On standardised images at a moderate rate: elsewhere 50 steps can blow the rounding of the first up to percents, and do so between
+    PyTorch's own float32 and float64.
+    """
     import torch
 
     from clconv.train import digits
@@ -439,18 +451,20 @@ def test_lenet_beside_pytorch() -> None:
     )  # fmt: skip
     for own, value in zip(layers.parameters(), net.state_dict().values(), strict=True):
         own.data = torch.from_numpy(value)
-    theirs = torch.optim.SGD(layers.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
-    trainer = Trainer(net, optimiser=SGD(lr=0.05, momentum=0.9, weight_decay=5e-4))
+    theirs = torch.optim.SGD(layers.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
+    trainer = Trainer(net, optimiser=SGD(lr=0.02, momentum=0.9, weight_decay=5e-4))
     train, _ = digits()
     ours, expected = [], []
-    for x, y in list(train.batches(64, seed=0, epoch=0))[:50]:
+    for images, y in list(train.batches(64, seed=0, epoch=0))[:50]:
+        assert isinstance(images, np.ndarray)
+        x = ((images - 0.13) / 0.31).astype(np.float32)
         ours.append(float(trainer.step(x, y).get()))
         theirs.zero_grad()
         loss = torch.nn.functional.cross_entropy(layers(torch.from_numpy(x)), torch.from_numpy(y).long())
         loss.backward()
         theirs.step()
         expected.append(loss.item())
-    assert len(ours) == 50 and expected[-1] < 0.7 * expected[0]
+    assert len(ours) == 50 and expected[-1] < 0.4 * expected[0]
     np.testing.assert_allclose(ours, expected, rtol=1e-4)
 
 
