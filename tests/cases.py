@@ -124,6 +124,7 @@ FUNCTIONS = {
     "add_relu": lambda x, y: [np.maximum(x + y, 0)],
     "sum": lambda x: [x],
     "largest": lambda x: [x],
+    "shift_and_index": lambda x, a: [x + a + 1, np.arange(x.size).reshape(x.shape)],
 }
 
 
@@ -247,7 +248,9 @@ def _pool(problem: PoolProblem, given: Arrays) -> list[np.ndarray]:
     g, size = problem.geometry, problem.size
     forward = problem.direction is Pass.FORWARD
     if g is None:
-        return [reference.adaptive_avg_pool(given["x"], problem.out_size) if forward else reference.adaptive_avg_pool_backward(given["dy"], size)]
+        if forward:
+            return [reference.adaptive_avg_pool(given["x"], problem.out_size)]
+        return [reference.adaptive_avg_pool_backward(given["dy"], size)]
     if problem.kind == "max":
         if not forward:
             return [reference.max_pool_backward(given["dy"], given["indices"], size)]

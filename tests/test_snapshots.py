@@ -100,7 +100,8 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
                    uses_index=True),
         GPU,
     ),
-    "reduce_blocked.planes": lambda: kernel("reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r / count")), CPU),
+    "reduce_blocked.planes": lambda: kernel(
+        "reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r / count")), CPU),
     "reduce_blocked.splits": lambda: kernel(
         "reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (0, 2, 3), MOMENTS, ("r", "r / count")), CPU, 1),
     "reduce_strided.rows": lambda: kernel("reduce_strided", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r")), CPU),

@@ -68,7 +68,7 @@ def mistakes(images: Array, labels: Array, scores: Array) -> Figure:
     for axes in figure.subplots(rows, 8, squeeze=False).flat:
         axes.axis("off")
     for axes, index in zip(figure.axes, shown, strict=False):
-        axes.imshow(images[index, 0], cmap="gray_r", vmin=0, vmax=1)
+        axes.imshow(images[index, 0], cmap="gray_r")
         axes.set_title(f"{labels[index]} read as {read[index]}\n{100 * probabilities[index, read[index]]:.0f} % sure", fontsize=9)
     return figure
 
@@ -85,7 +85,7 @@ def filters(weights: Array, images: Array, maps: Array) -> Figure:
     grid[0, 0].text(1.0, 0.5, "digits", ha="right", va="center", fontsize=10, transform=grid[0, 0].transAxes)
     grid[1, 0].set_title("filters", fontsize=10)
     for column, image in enumerate(images, start=1):
-        grid[0, column].imshow(image[0], cmap="gray_r", vmin=0, vmax=1)
+        grid[0, column].imshow(image[0], cmap="gray_r")
     for row, weight in enumerate(weights, start=1):
         colours = grid[row, 0].imshow(weight[0], cmap="RdBu_r", vmin=-most, vmax=most)
         brightest = float(maps[:, row - 1].max()) or 1.0

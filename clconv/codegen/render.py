@@ -48,12 +48,20 @@ class RenderedKernel:
     source: KernelSource
 
 
+def check_directory(directory: str | None) -> None:
+    if directory and not Path(directory).is_dir():
+        raise TemplateError(f"kernels: {directory} is not a directory; give one that holds edited *.cl.mako files")
+
+
 Stamp = tuple[tuple[str, int], ...]
 
 
 def _stamp(directory: str | None) -> Stamp:
     """What changes when a template in `directory` does. Mako's own check counts whole seconds."""
-    return tuple(sorted((f.name, f.stat().st_mtime_ns) for f in Path(directory).glob("*.mako"))) if directory else ()
+    if not directory:
+        return ()
+    check_directory(directory)
+    return tuple(sorted((f.name, f.stat().st_mtime_ns) for f in Path(directory).glob("*.mako")))
 
 
 @lru_cache(maxsize=8)
@@ -107,7 +115,8 @@ def _render(source: KernelSource, directory: str | None, stamp: Stamp) -> Render
     except Exception as error:  # Mako wraps whatever the template raised: report its place in the template
         line = _line_of(error, template.source if template else "")
         where = f" at line {line}" if line else ""
-        raise TemplateError(f"template {name}{where}: {type(error).__name__}: {error}\nrender arguments: {arguments}") from error
+        shown = _excerpt(template.source if template else _text_of(error), line)
+        raise TemplateError(f"template {name}{where}: {type(error).__name__}: {error}{shown}\nrender arguments: {arguments}") from error
     body = re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
     defines = header(source)
     digest = hashlib.sha256((repr(sorted(defines.items())) + body).encode()).hexdigest()[:12]
@@ -127,6 +136,20 @@ def _line_of(error: Exception, text: str) -> int | None:
     return next((i for i, line in enumerate(lines, 1) if re.search(rf"\b{name[1]}\b", line)), None)
 
 
+def _excerpt(text: str, line: int | None) -> str:
+    """The template's lines around `line`, numbered."""
+    if not line or not text:
+        return ""
+    first = max(0, line - 3)
+    return "\n" + "\n".join(numbered(text).splitlines()[first : line + 2])
+
+
+def _text_of(error: Exception) -> str:
+    """The text of a template that Mako could not even parse."""
+    name = getattr(error, "filename", None)
+    return Path(name).read_text() if name and Path(name).is_file() else ""
+
+
 def parse_arguments(body: str, source: KernelSource) -> tuple[Argument, ...]:
     """Names and kinds of the kernel's arguments, read from its signature."""
     match = re.search(rf"__kernel[^;{{]*?\bvoid\s+{re.escape(source.entry)}\s*\(", body)
@@ -134,6 +157,8 @@ def parse_arguments(body: str, source: KernelSource) -> tuple[Argument, ...]:
         raise TemplateError(f"template {source.template}.cl.mako: no `__kernel ... void {source.entry}(` in the rendered text")
     depth, end = 1, match.end()
     while depth:
+        if end == len(body):
+            raise TemplateError(f"template {source.template}.cl.mako: the arguments of {source.entry} have no closing parenthesis")
         depth += {"(": 1, ")": -1}.get(body[end], 0)
         end += 1
     text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", body[match.end() : end - 1], flags=re.S)

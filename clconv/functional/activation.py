@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clconv.errors import GeometryError
-from clconv.functional.check import axis_of, floating
+from clconv.functional.check import axis_of, floating, number
 from clconv.functional.eager import operation
 from clconv.graph.node import Node
 from clconv.graph.ops import make
@@ -21,13 +21,13 @@ def relu(input: Any) -> Any:
 @operation
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     """x where positive, else negative_slope * x."""
-    return make("leaky_relu", floating(input, "leaky_relu"), slope=float(negative_slope))
+    return make("leaky_relu", floating(input, "leaky_relu"), slope=number(negative_slope, "negative_slope", "leaky_relu"))
 
 
 @operation
 def elu(input: Any, alpha: float = 1.0) -> Any:
     """x where positive, else alpha (exp(x) - 1) (Clevert et al. 2016)."""
-    return make("elu", floating(input, "elu"), alpha=float(alpha))
+    return make("elu", floating(input, "elu"), alpha=number(alpha, "alpha", "elu"))
 
 
 @operation
@@ -84,7 +84,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: int | No
     Counter-based: one seed gives the same bits on every device. On arrays, `seed` None draws a new one; in a graph, the run's seed and
     step number decide, and every call of dropout draws its own numbers.
     """
-    if not 0.0 <= p <= 1.0:
+    if not 0.0 <= number(p, "probability p", "dropout") <= 1.0:
         raise GeometryError(f"dropout: probability p must lie between 0 and 1, got {p}")
     if not training or p == 0.0:
         return input

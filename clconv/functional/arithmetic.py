@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from clconv.errors import ArrayError, GeometryError
-from clconv.functional.check import axis_of, floating
+from clconv.functional.check import axis_of, floating, number
 from clconv.functional.eager import operation
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
@@ -18,8 +19,8 @@ from clconv.graph.ops.shape import reshape
 @operation
 def add(input: Any, other: Any, *, alpha: float = 1.0) -> Any:
     """input + alpha * other, broadcast."""
-    other = as_node(other)
-    return make("add", input, other if alpha == 1.0 else other * alpha)
+    other = as_node(other, "add")
+    return make("add", input, other if number(alpha, "alpha", "add") == 1.0 else other * alpha)
 
 
 @operation
@@ -52,13 +53,15 @@ def cast(input: Any, dtype: str) -> Any:
 def _axes(x: Node, dim: int | Sequence[int] | None, what: str) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(x.ndim))
-    return tuple(sorted({axis_of(a, x.ndim, what) for a in ((dim,) if isinstance(dim, int) else dim)}))
+    return tuple(sorted({axis_of(a, x.ndim, what) for a in (dim if isinstance(dim, list | tuple) else (dim,))}))
 
 
 def _reduced(kind: str, input: Any, dim: int | Sequence[int] | None, keepdim: bool) -> Node:
     x = floating(input, kind)
     axes = _axes(x, dim, kind)
     out = make(kind, x, axes=axes) if axes else x
+    if kind == "mean" and math.prod(x.shape[a] for a in axes) == 0:
+        out = out / 0.0  # NaN, as in torch
     return out if keepdim else reshape(out, tuple(n for axis, n in enumerate(x.shape) if axis not in axes))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clconv.errors import ArrayError, GeometryError
-from clconv.functional.check import batched, floating
+from clconv.functional.check import batched, floating, number
 from clconv.functional.eager import operation
 from clconv.geometry import ConvGeometry, IntLike, Padding, Size, per_axis
 from clconv.graph.node import Node
@@ -19,18 +19,22 @@ Activation = str | tuple[str, float] | None
 def _activation(activation: Activation, what: str) -> tuple[str, float] | None:
     if activation is None:
         return None
-    name, slope = (activation, 0.0) if isinstance(activation, str) else activation
-    if name not in ("relu", "leaky_relu"):
+    if activation == "relu":
+        return ("relu", 0.0)
+    if not (isinstance(activation, tuple) and len(activation) == 2 and activation[0] in ("relu", "leaky_relu")):
         raise GeometryError(f'{what}: activation {activation!r} is not one of "relu", ("leaky_relu", slope)')
-    if name == "leaky_relu" and not float(slope) >= 0.0:
+    name, slope = activation[0], number(activation[1], "the slope of the activation", what)
+    if not slope >= 0.0:
         raise GeometryError(f"{what}: the slope of a fused leaky_relu must be at least 0, got {slope}")
-    return (name, float(slope))
+    return (name, slope)
 
 
 def _weight(weight: object, rank: int, what: str, dtype: str) -> Node:
     node = floating(weight, what)
     if node.ndim != rank + 2:
         raise GeometryError(f"{what}: weight must have {rank + 2} axes (outputs, inputs/groups and {rank} spatial), got shape {node.shape}")
+    if 0 in node.shape:
+        raise GeometryError(f"{what}: weight of shape {node.shape} is empty on axis {node.shape.index(0)}; every size must be at least 1")
     if node.dtype != dtype:
         raise ArrayError(f"{what}: input is {dtype} but weight is {node.dtype}; convert one with astype")
     return node
@@ -253,6 +257,12 @@ def conv_transpose3d(
     return _transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm)
 
 
+def _shape(sizes: object, rank: int, name: str, least: int, what: str) -> tuple[int, ...]:
+    if not isinstance(sizes, list | tuple) or len(sizes) != rank + 2:
+        raise GeometryError(f"{what}: {name} {sizes!r} must hold {rank + 2} sizes, {rank} of them spatial")
+    return per_axis(tuple(sizes), rank + 2, name, least, what)
+
+
 def _input_gradient(
     rank: int,
     input_size: Size,
@@ -267,7 +277,7 @@ def _input_gradient(
     what = f"conv{rank}d_input"
     dy = batched(grad_output, rank, what)
     w = _weight(weight, rank, what, dy.dtype)
-    shape = per_axis(input_size, rank + 2, "input_size", 0, what)
+    shape = _shape(input_size, rank, "input_size", 0, what)
     geometry = ConvGeometry.make(w.shape[2:], stride, padding, dilation, groups, input_size=shape[2:], operation=what)
     expected = (shape[0], w.shape[0], *geometry.output_size(shape[2:], what))
     if dy.shape != expected or shape[1] != w.shape[1] * groups:
@@ -290,7 +300,7 @@ def _weight_gradient(
 ) -> Node:
     what = f"conv{rank}d_weight"
     x, dy = batched(input, rank, what), batched(grad_output, rank, what)
-    shape = per_axis(weight_size, rank + 2, "weight_size", 1, what)
+    shape = _shape(weight_size, rank, "weight_size", 1, what)
     geometry = ConvGeometry.make(shape[2:], stride, padding, dilation, groups, input_size=x.shape[2:], operation=what)
     expected = (x.shape[0], shape[0], *geometry.output_size(x.shape[2:], what))
     if dy.shape != expected or x.shape[1] != shape[1] * groups:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyopencl as cl
 import pyopencl.array as cla
 
@@ -20,6 +21,7 @@ from clconv.runtime.arrays import dtype_of, queue_of
 from clconv.tensor import TensorSpec
 
 MOST_REMEMBERED = 1024
+MOST_BYTES = 512 << 20
 
 _remembered: OrderedDict[Any, Run] = OrderedDict()
 _lock = threading.Lock()
@@ -31,6 +33,8 @@ def operation(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is None and not _has_array(args) and not (kwargs and _has_array(tuple(kwargs.values()))):
+            if args and isinstance(args[0], np.ndarray):
+                raise ArrayError(f"{function.__name__}: a NumPy array is not on a device; send it with pyopencl.array.to_device(queue, x)")
             return function(*args, **kwargs)
         return _run(function, args, kwargs, out)
 
@@ -70,9 +74,14 @@ def _run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         run = _compile(function, args, kwargs, queue)
         with _lock:
             _remembered[key] = run
-            while len(_remembered) > MOST_REMEMBERED:
+            while len(_remembered) > 1 and (len(_remembered) > MOST_REMEMBERED or _held() > MOST_BYTES):
                 _remembered.popitem(last=False)
     return run(*found, out=out, scalars=scalars)
+
+
+def _held() -> int:
+    """Bytes of device memory that remembered calls keep for their temporaries."""
+    return sum(run.memory["activations"] for run in _remembered.values())
 
 
 def _seed(kwargs: dict[str, Any]) -> dict[str, float]:
@@ -80,6 +89,8 @@ def _seed(kwargs: dict[str, Any]) -> dict[str, float]:
     import secrets
 
     seed = kwargs.pop("seed")
+    if seed is not None and not isinstance(seed, int | np.integer):
+        raise ArrayError(f"dropout: seed must be a whole number or None, got {seed!r}")
     seed = secrets.randbits(64) if seed is None else int(seed)
     return {"seed_low": seed & 0xFFFFFFFF, "seed_high": (seed >> 32) & 0xFFFFFFFF, "step": 0}
 
@@ -91,8 +102,17 @@ def _part(value: Any, found: list[cla.Array]) -> Any:
         return (value.shape, value.dtype.char)
     if isinstance(value, list | tuple):
         return tuple(_part(entry, found) for entry in value)
+    if isinstance(value, np.ndarray):
+        raise ArrayError(
+            f"device arrays and NumPy arrays cannot be mixed in one call, got one of shape {value.shape}; "
+            "send it with pyopencl.array.to_device(queue, x), and give sizes as tuples"
+        )
     if isinstance(value, Node) or hasattr(value, "node"):
         raise ArrayError("arrays and graph nodes cannot be mixed in one call; bring the array in as an input of the graph")
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)  # of a kind that no function takes: it will say so itself
     return value
 
 

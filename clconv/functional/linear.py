@@ -16,7 +16,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """x W^T + b: x (..., in), weight (out, in), bias (out,) -> (..., out), as torch.nn.functional.linear."""
     x, w = floating(input, "linear"), floating(weight, "linear")
     if w.ndim != 2 or x.ndim < 1 or x.shape[-1] != w.shape[1]:
-        raise GeometryError(f"linear: input features {x.shape[-1:]} do not fit weight {w.shape}; x {x.shape}, weight must be (out, in)")
+        raise GeometryError(f"linear: input features do not fit: x {x.shape}, weight {w.shape}, which must be (out, in)")
+    if w.shape[1] == 0:
+        raise GeometryError(f"linear: weight {w.shape} takes no input features; at least one is needed")
     if x.ndim == 1:
         raise GeometryError(f"linear: input of shape {x.shape} has no batch axis; add one with x[None]")
     extra = []

@@ -23,7 +23,7 @@ def _channels(x: Node, value: Any, what: str, default: float) -> Node:
     shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
     if value is None:
         return as_node(np.full(shape, default, np.float32))
-    node = as_node(value)
+    node = as_node(value, "batch_norm")
     if node.shape != (x.shape[1],):
         raise GeometryError(f"batch_norm: {what} has shape {node.shape}, expected ({x.shape[1]},): one number a channel of x {x.shape}")
     return reshape(node, shape)

@@ -9,7 +9,7 @@ from clconv.functional.check import batched, floating
 from clconv.functional.eager import operation
 from clconv.geometry import IntLike, Padding, PoolGeometry, per_axis
 from clconv.graph.node import Node
-from clconv.graph.ops import as_node, make
+from clconv.graph.ops import make
 from clconv.graph.ops.reduce import mean_over
 from clconv.graph.ops.shape import item
 
@@ -177,10 +177,10 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
 
 
 def _spatial(input: Any, what: str) -> Node:
-    x = floating(as_node(input), what)
+    x = floating(input, what)
     if not 3 <= x.ndim <= 5:
         raise GeometryError(f"{what}: input must have N, C and 1 to 3 spatial axes, got shape {x.shape}")
-    return x
+    return batched(x, x.ndim - 2, what)
 
 
 @operation

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from clconv.errors import ArrayError, GeometryError
 from clconv.functional.check import axis_of
 from clconv.functional.eager import operation
@@ -18,7 +20,7 @@ from clconv.runtime.arrays import is_array
 @operation
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The tensors joined along `dim`; the other axes must agree."""
-    nodes = [as_node(t) for t in tensors]
+    nodes = [as_node(t, "cat") for t in tensors]
     if not nodes:
         raise GeometryError("cat: needs at least one tensor, got none")
     if len({n.dtype for n in nodes}) > 1:
@@ -29,18 +31,19 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
 @operation
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Any:
     """Padding as torch.nn.functional.pad: pairs (begin, end) from the last axis backwards; negative numbers cut. mode "constant" only."""
-    x = as_node(input)
+    x = as_node(input, "pad")
     if mode != "constant":
         raise GeometryError(f'pad: mode {mode!r} is not supported; only "constant" is')
-    if len(pad) % 2 or len(pad) > 2 * x.ndim:
-        raise GeometryError(f"pad: {tuple(pad)} must hold one (begin, end) pair for each of at most {x.ndim} axes, last axis first")
+    whole = isinstance(pad, list | tuple) and all(isinstance(n, int | np.integer) for n in pad)
+    if not whole or len(pad) % 2 or len(pad) > 2 * x.ndim:
+        raise GeometryError(f"pad: {pad!r} must hold one (begin, end) pair for each of at most {x.ndim} axes, last axis first")
     pairs = [(int(pad[2 * i]), int(pad[2 * i + 1])) for i in range(len(pad) // 2)]
     return rules.window(x, ((0, 0),) * (x.ndim - len(pairs)) + tuple(reversed(pairs)), float(value or 0.0))
 
 
 @operation
 def _reshape(input: Any, shape: Sequence[int]) -> Any:
-    return rules.reshape(as_node(input), tuple(shape))
+    return rules.reshape(as_node(input, "reshape"), tuple(shape))
 
 
 def reshape(input: Any, shape: Sequence[int]) -> Any:
@@ -52,7 +55,7 @@ def reshape(input: Any, shape: Sequence[int]) -> Any:
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Axes start_dim to end_dim as one, as torch.flatten."""
-    shape = tuple(input.shape if is_array(input) or isinstance(input, Node) else as_node(input).shape)
+    shape = tuple(input.shape if is_array(input) or isinstance(input, Node) else as_node(input, "flatten").shape)
     first, last = axis_of(start_dim, len(shape), "flatten"), axis_of(end_dim, len(shape), "flatten")
     if first > last:
         raise GeometryError(f"flatten: start_dim {start_dim} lies behind end_dim {end_dim}")
@@ -62,7 +65,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 @operation
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two axes exchanged (a copy, not a view)."""
-    x = as_node(input)
+    x = as_node(input, "transpose")
     a, b = axis_of(dim0, x.ndim, "transpose"), axis_of(dim1, x.ndim, "transpose")
     order = list(range(x.ndim))
     order[a], order[b] = order[b], order[a]

@@ -14,16 +14,18 @@ from clconv.graph.explain import Profile, explain, profile_of
 from clconv.graph.memory import Lifetime, MemoryPlan, plan_memory
 from clconv.graph.network import Network, Parameter, Shapes
 from clconv.graph.node import Node
+from clconv.graph.overlap import check_overlap
 from clconv.graph.passes import optimise
 from clconv.graph.recovery import restore
 from clconv.graph.schedule import Scheduler, Step, overwrites
 from clconv.graph.trace import Graph
+from clconv.graph.validate import check_algorithms, check_graph
 from clconv.graph.values import Value
 from clconv.problem import ReorderProblem
 from clconv.runtime import arrays
-from clconv.runtime.context import default_queue, traits_of
+from clconv.runtime.context import default_queue, device_of, traits_of
 from clconv.runtime.executor import Executor, Place, PlacedStep
-from clconv.runtime.launch import is_built
+from clconv.runtime.launch import Launch, is_built
 from clconv.runtime.programs import programs_for
 from clconv.runtime.resident import Resident
 from clconv.tensor import PLAIN, Layout, Strided
@@ -218,7 +220,9 @@ class Run:
 
     def __init__(self, graph: Graph, queue: Any, options: Options = Options(), network: Network | None = None) -> None:  # noqa: B008
         self.graph, self.queue, self.options, self.network = graph, queue, options, network
-        self.traits = traits_of(queue.device)
+        check_graph(graph)
+        check_algorithms(options.algorithms, graph)
+        self.traits = traits_of(device_of(queue))
         self.input_names = tuple(node["name"] for node in graph.inputs)
         self.seed = 0
         self.calls = 0
@@ -271,10 +275,12 @@ class Run:
         wait = [event for array in (taken if out is None else [*taken, *results]) for event in array.events]
         with self._lock:
             assembly, executor = self._variant(*layouts)
+            if out is not None:
+                check_overlap(assembly.steps, self.input_names, taken, results)
             if assembly.parameters or id(executor) not in self._seen:
                 self._bring(assembly, executor)
             if executor.scalar_names:
-                executor.set_scalars({**self._scalars(), **(scalars or {})})
+                executor.set_scalars(self._scalars(executor.scalar_names, scalars or {}))
             try:
                 event = executor.run(external, wait or None)
             except DeviceError as error:
@@ -302,9 +308,7 @@ class Run:
             if target is None:
                 target = arrays.empty(self.queue, node.shape, node.dtype)
             else:
-                if not arrays.is_array(target):
-                    raise ArrayError(f"out: expected a pyopencl array, got {type(target).__name__}")
-                arrays.check_device_array(target, node.spec, self.queue, "out")
+                arrays.check_target(target, node.spec, self.queue)
             results.append(target)
         return results, tuple(arrays.layout_of(a, self.traits.buffer_alignment) for a in results)
 
@@ -312,19 +316,24 @@ class Run:
         values = dict(zip(self.input_names, inputs, strict=False)) | named
         if len(inputs) > len(self.input_names) or set(values) != set(self.input_names) or len(values) != len(inputs) + len(named):
             raise ArrayError(
-                f"run: takes the inputs {', '.join(self.input_names)}; got {len(inputs)} in order and {', '.join(named) or 'none'} by name"
+                f"run: takes the inputs ({', '.join(self.input_names)}); got {len(inputs)} in order and ({', '.join(named)}) by name"
             )
         return [values[name] for name in self.input_names]
 
     def _take(self, value: Any, node: Node) -> Any:
-        what = f"input {node['name']}"
+        what = f"input {node['name']!r}"
         if arrays.is_array(value):
             arrays.check_device_array(value, node.spec, self.queue, what)
             return value
         return arrays.to_device(value, node.spec.with_layout(PLAIN), self.queue, what)
 
-    def _scalars(self) -> dict[str, float]:
-        return {"step": self.calls & 0xFFFFFFFF, "seed_low": self.seed & 0xFFFFFFFF, "seed_high": (self.seed >> 32) & 0xFFFFFFFF}
+    def _scalars(self, names: Sequence[str], given: Mapping[str, float]) -> dict[str, float]:
+        """Values for the run-time numbers `names`; step and seed have defaults, the others must be given."""
+        own = {"step": self.calls & 0xFFFFFFFF, "seed_low": self.seed & 0xFFFFFFFF, "seed_high": (self.seed >> 32) & 0xFFFFFFFF}
+        values = {**own, **given}
+        if missing := [name for name in names if name not in values]:
+            raise ArrayError(f"run: needs scalars={{...}} with {', '.join(missing)}; got ({', '.join(given)})")
+        return values
 
     def _bring(self, assembly: Assembly, executor: Executor) -> None:
         """Upload parameters that changed on the host, and redo what was prepared from them."""
@@ -343,6 +352,11 @@ class Run:
             parameter.advance(self._resident(parameter))
         executor = self._variants[next(k for k, v in self._variants.items() if v[0] is assembly)][1]
         self._seen[id(executor)] = [parameter.version for parameter in assembly.parameters]
+
+    @property
+    def launches(self) -> list[Launch]:
+        """The kernels of one run, bound to the arrays of the last one, which must still be alive; for benchmarks."""
+        return self._variants[self._plain][1].launches
 
     @property
     def launch_count(self) -> int:
@@ -373,7 +387,9 @@ class Run:
 
         `scalars` as in a call: a training step takes its learning rate there.
         """
-        taken = [self._take(value, node) for value, node in zip(inputs, self.graph.inputs, strict=True)]
+        if repeats < 1:
+            raise ArrayError(f"profile: repeats must be at least 1, got {repeats}")
+        taken = [self._take(value, node) for value, node in zip(self._in_order(inputs, {}), self.graph.inputs, strict=True)]
         self(*taken, scalars=scalars)
         results = [arrays.empty(self.queue, node.shape, node.dtype) for node in self.graph.outputs]
         external = {("input", i): arrays.memory_of(a, PLAIN) for i, a in enumerate(taken)}
@@ -437,5 +453,7 @@ def compile(
     >>> run(np.zeros((1, 1, 28, 28), np.float32)).shape  # doctest: +SKIP
     (1, 10)
     """
+    if not isinstance(net, Network):
+        raise ArrayError(f"compile: expected a network (a module, or what a file holds), got {type(net).__name__}; graphs: compile_graph")
     options = Options(tuple((algorithms or {}).items()), kernels, True, reuse)
     return Run(net.trace(input_shape, training), queue or default_queue(), options, net)

@@ -69,6 +69,8 @@ class Parameter:
     @value.setter
     def value(self, array: np.ndarray) -> None:
         array = np.asarray(array)
+        if array.dtype.kind not in "fiub":
+            raise ArrayError(f"parameter {self.name or '(unnamed)'}: a value must hold numbers, got {array.dtype}")
         if array.shape != self.shape:
             raise ArrayError(f"parameter {self.name or '(unnamed)'}: a value of shape {array.shape} does not fit its shape {self.shape}")
         self._latest = None
@@ -118,8 +120,8 @@ class Network:
     def input_shapes(self, shapes: Shapes) -> dict[str, tuple[int, ...]]:
         """`shapes` by input name: a tuple is the shape of the one input, a mapping names several."""
         if isinstance(shapes, Mapping):
-            return {name: tuple(shape) for name, shape in shapes.items()}
-        if not all(isinstance(n, int | np.integer) and n >= 0 for n in shapes):
+            return {name: shape for name, given in shapes.items() for shape in self.input_shapes(given).values()}
+        if not isinstance(shapes, list | tuple) or not all(isinstance(n, int | np.integer) and n >= 0 for n in shapes):
             raise GeometryError(
                 f"input shape {shapes!r} must be a tuple of sizes such as (1, 3, 224, 224), or a dict of them by input name"
             )
@@ -127,12 +129,26 @@ class Network:
 
     def trace(self, shapes: Shapes, training: bool = False) -> Graph:
         """The graph of `forward` for these input shapes, with the updates of running statistics when training."""
-        inputs = [input_node(name, TensorSpec(shape)) for name, shape in self.input_shapes(shapes).items()]
+        inputs = {name: input_node(name, TensorSpec(shape)) for name, shape in self.input_shapes(shapes).items()}
+        ordered = self._in_order(inputs)
         with mode(self, training), tracing.recording() as record:
             self.name_parameters()
-            outputs = self(*inputs) if callable(self) else self.forward(*inputs)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return Graph(tuple(inputs), outputs, tuple(record.updates))
+            outputs = self(*ordered) if callable(self) else self.forward(*ordered)
+        outputs = tuple(outputs) if isinstance(outputs, list | tuple) else (outputs,)
+        for output in outputs:
+            if not isinstance(output, Node):
+                raise GeometryError(f"{type(self).__name__}: forward must return graph nodes (one or a tuple), got {type(output).__name__}")
+        return Graph(tuple(inputs.values()), outputs, tuple(record.updates))
+
+    def _in_order(self, inputs: Mapping[str, Node]) -> list[Node]:
+        """Several inputs as forward names them, in whatever order they are given; one may have any name."""
+        names = self.input_names()
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(self.forward).parameters.values())
+        if len(inputs) == 1 or (variadic and not set(inputs) <= set(names)):
+            return list(inputs.values())
+        if list(names[: len(inputs)]) != [name for name in names if name in inputs]:
+            raise GeometryError(f"{type(self).__name__}: shapes are given for {', '.join(inputs)}; forward takes {', '.join(names)}")
+        return [inputs[name] for name in names[: len(inputs)]]
 
     def name_parameters(self) -> None:
         for name, parameter in self.named_parameters().items():

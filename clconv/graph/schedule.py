@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
@@ -127,11 +127,13 @@ class Scheduler:
     def _forced(self, node: Node, problem: Problem) -> str | None:
         """The algorithm that the caller insists on: by the call's `algorithm=` (with or without the family's prefix), or by label."""
         asked = node.attributes.get("algorithm")
+        names = [a.name for a in for_problem(problem)]
         if asked is not None:
-            return asked if any(a.name == asked for a in for_problem(problem)) else f"conv_{asked}"
+            return full_name(asked, names) or str(asked)
         for pattern, name in self.forced.items():
-            if fnmatch(node.label, pattern) and any(a.name == name for a in for_problem(problem)):
-                return name
+            found = full_name(name, names)
+            if found and fnmatch(node.label, pattern):
+                return found
         return None
 
     def stored(self, value: Value, wanted: Layout, label: str) -> Value:
@@ -214,6 +216,11 @@ class Scheduler:
             plain = root = copy
         root.output = index
         return plain
+
+
+def full_name(asked: object, names: Sequence[str]) -> str | None:
+    """The one of `names` that is asked for in full ("conv_direct") or without its family ("direct")."""
+    return next((name for name in names if asked in (name, name.partition("_")[2])), None)
 
 
 def execution_order(graph: Graph) -> list[Node]:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clconv.errors import ClconvError
 from clconv.graph.node import Node
 
 if TYPE_CHECKING:
@@ -37,10 +38,15 @@ _recording: ContextVar[Recording | None] = ContextVar("clconv_recording", defaul
 
 @contextmanager
 def scope(name: str) -> Iterator[None]:
-    """Nodes made inside are labelled `name`."""
+    """Nodes made inside are labelled `name`, and errors begin with the innermost of the names."""
     token = _scope.set(name)
     try:
         yield
+    except ClconvError as error:
+        if name and not hasattr(error, "place"):
+            error.place = name  # type: ignore[attr-defined]
+            error.args = (f"{name}: {error}",)
+        raise
     finally:
         _scope.reset(token)
 

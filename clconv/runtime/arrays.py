@@ -34,9 +34,11 @@ def dtype_of(array: cla.Array, what: str) -> str:
     try:
         return NAMES[array.dtype]
     except KeyError:
-        fix = "x.astype(np.float32)" if array.dtype.kind in "fiu" else "float32 data"
+        fix = {"f": ": x.astype(np.float32)", "b": ": x.astype(np.float32)"}.get(array.dtype.kind, "")
+        if array.dtype.kind in "iu":
+            fix = ": x.astype(np.float32), class numbers x.astype(np.int32)"
         raise ArrayError(
-            f"{what}: element type {array.dtype} is not supported; use float32 or float16 (int32 for class numbers): {fix}"
+            f"{what}: element type {array.dtype} is not supported; use float32 or float16 (int32 for class numbers){fix}"
         ) from None
 
 
@@ -71,8 +73,38 @@ def memory_of(array: cla.Array, layout: Layout) -> cl.Buffer | None:
 def check_shape(shape: tuple[int, ...], spec: TensorSpec, what: str) -> None:
     if tuple(shape) != spec.shape:
         raise ArrayError(
-            f"{what}: shape {tuple(shape)} given, {spec.shape} compiled; compile for the new shape, or bring the array to the old"
+            f"{what}: shape {tuple(shape)} given, {spec.shape} compiled; compile for the new shape, or bring the array to the old one"
         )
+
+
+def check_target(array: Any, spec: TensorSpec, queue: cl.CommandQueue) -> None:
+    """What the caller gives as `out=` must be a device array like the result."""
+    if not is_array(array):
+        raise ArrayError(f"out: expected a pyopencl array, got {type(array).__name__}")
+    if array.shape != spec.shape:
+        raise ArrayError(f"out: shape {array.shape} given, {spec.shape} needed: that of the result")
+    if NAMES.get(array.dtype) != spec.dtype:
+        raise ArrayError(f"out: element type {array.dtype} given, {spec.dtype} needed: that of the result")
+    if array.size and array.context != queue.context:
+        raise ArrayError("out: the array lives in another OpenCL context than the inputs; create both from one queue")
+
+
+def overlap(one: cla.Array, other: cla.Array) -> bool:
+    """Whether two arrays share memory: the spans from their first to their last bytes meet."""
+    if not one.size or not other.size or one.base_data.int_ptr != other.base_data.int_ptr:
+        return False
+    (first, last), (start, end) = _span(one), _span(other)
+    return first < end and start < last
+
+
+def same_memory(one: cla.Array, other: cla.Array) -> bool:
+    """Whether every element of one array lies where the other's does."""
+    return (one.offset, one.shape, one.strides) == (other.offset, other.shape, other.strides)
+
+
+def _span(array: cla.Array) -> tuple[int, int]:
+    steps = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+    return array.offset + sum(s for s in steps if s < 0), array.offset + sum(s for s in steps if s > 0) + array.dtype.itemsize
 
 
 def check_device_array(array: cla.Array, spec: TensorSpec, queue: cl.CommandQueue, what: str) -> None:
@@ -85,7 +117,12 @@ def check_device_array(array: cla.Array, spec: TensorSpec, queue: cl.CommandQueu
 
 def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -> cla.Array:
     """A NumPy array (or nested lists) on the device. Whole numbers of any size become int32 where class numbers are asked for."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # nested lists of unequal lengths
+        raise ArrayError(f"{what}: expected an array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise ArrayError(f"{what}: expected an array of numbers, got {type(value).__name__} ({array.dtype})")
     check_shape(array.shape, spec, what)
     wanted = DTYPES[spec.dtype]
     integral = array.dtype.kind in "iu"

@@ -8,7 +8,7 @@ from functools import cache
 import pyopencl as cl
 
 from clconv.device import DeviceTraits, apply_quirks
-from clconv.errors import DeviceError
+from clconv.errors import ArrayError, DeviceError
 
 ADVICE = "install the vendor's OpenCL driver, or `pip install 'clconv[pocl]'` for one that runs on the processor"
 BUSY = "another program may hold the device, or its driver is broken; clconv.default_queue(name) takes another of `clconv devices`"
@@ -61,6 +61,8 @@ def find_device(name: str | None = None) -> cl.Device:
         raise DeviceError(f"no OpenCL device found{f' (asked for {name!r})' if name else ''}: {ADVICE}")
     if name is None:
         return devices[0]
+    if not isinstance(name, str):
+        raise DeviceError(f"a device is chosen by a part of its name, got {name!r}; `clconv devices` lists them")
     for device in devices:
         if name.lower() in device.name.lower() or name.lower() in device.platform.name.lower():
             return device
@@ -98,6 +100,13 @@ def default_queue(name: str | None = None) -> cl.CommandQueue:
             except cl.Error as error:
                 raise DeviceError(f"{device.name.strip()}: cannot make a command queue: {error}; {BUSY}") from error
         return _queues[device]
+
+
+def device_of(queue: object) -> cl.Device:
+    """The device of a queue that a caller hands in."""
+    if not isinstance(queue, cl.CommandQueue):
+        raise ArrayError(f"queue: expected a pyopencl.CommandQueue, got {type(queue).__name__}; clconv.default_queue(name) finds one")
+    return queue.device
 
 
 @cache

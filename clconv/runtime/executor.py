@@ -10,7 +10,7 @@ import numpy as np
 import pyopencl as cl
 
 from clconv.codegen.plan import Plan
-from clconv.codegen.render import RenderedKernel, render
+from clconv.codegen.render import RenderedKernel, check_directory, render
 from clconv.device import DeviceTraits
 from clconv.errors import TemplateError
 from clconv.runtime.context import traits_of
@@ -85,6 +85,7 @@ class Executor:
         residents: Sequence[Resident] = (),
         directory: str | None = None,
     ) -> None:
+        check_directory(directory)
         self.queue = queue
         self.traits: DeviceTraits = traits_of(queue.device)
         self.steps = tuple(steps)
@@ -155,6 +156,11 @@ class Executor:
             for kernel in own:
                 commands.setdefault(kernel.symbol, reproduce(step, self.directory))
         programs.kernels(kernels, commands)
+
+    @property
+    def launches(self) -> list[Launch]:
+        """The kernels of a run in order, as bound for the last one."""
+        return [launch for launch in self._run if isinstance(launch, Launch)]
 
     @property
     def launch_count(self) -> int:

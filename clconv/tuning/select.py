@@ -93,6 +93,8 @@ def _choose(
             if name not in prepared and not same_storage(have, wanted):
                 seconds += reorder_weight * reorder_seconds(problem.spec(name).nbytes)
         weighed.append((seconds, position, algorithm, params, wants, own))
+    if not weighed and forced is not None and refused:
+        raise UnsupportedError(f"{problem}: algorithm {forced}, asked for by name, does not take this on {traits.label}: {refused[0][1]}")
     if not weighed:
         reasons = "; ".join(f"{name}: {why}" for name, why in refused) or "none is written for it"
         raise UnsupportedError(f"{problem}: no algorithm takes this on {traits.label}: {reasons}")

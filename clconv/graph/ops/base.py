@@ -54,8 +54,8 @@ def register(op: Op) -> Op:
     return op
 
 
-def as_node(value: object, dtype: str = "float32") -> Node:
-    """Nodes as they are, parameters as their node, numbers and small arrays as constants."""
+def as_node(value: object, what: str = "") -> Node:
+    """Nodes as they are, parameters as their node, numbers and small arrays as constants; `what` is the operation, for the error."""
     if isinstance(value, Node):
         return value
     node = getattr(value, "node", None)
@@ -65,14 +65,22 @@ def as_node(value: object, dtype: str = "float32") -> Node:
         array = np.asarray(value, "float32" if isinstance(value, int | float) else None)
         return constant_node(array)
     raise ArrayError(
-        f"expected a graph node, a parameter or a number, got {type(value).__name__}; inside a network use the inputs it is called with"
+        f"{what}{': ' if what else ''}expected an array on a device, a graph node, a parameter or a number, got {type(value).__name__}; "
+        "pyopencl.array.to_device(queue, x) sends one, and inside a network the inputs it is called with are nodes"
     )
 
 
 def make(op: str, *inputs: object, **attributes: Any) -> Node:
     """A node of operation `op`; shapes are checked now."""
-    nodes = tuple(as_node(value) for value in inputs)
+    nodes = tuple(as_node(value, op) for value in inputs)
     return Node(op, nodes, attributes, OPS[op].infer(nodes, attributes), current_scope())
+
+
+def check_types(what: str, names: Sequence[str], nodes: Nodes) -> None:
+    """One element type for all: a kernel reads its operands as that of the first."""
+    for name, node in zip(names, nodes, strict=True):
+        if node.dtype != nodes[0].dtype:
+            raise ArrayError(f"{what}: {names[0]} is {nodes[0].dtype} but {name} is {node.dtype}; convert one with astype")
 
 
 def make_labelled(label: str, op: str, *inputs: Node, **attributes: Any) -> Node:

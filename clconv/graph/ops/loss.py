@@ -47,8 +47,10 @@ def cross_entropy(logits: Node, target: Node, ignore_index: int, reduction: str,
 def mse_loss(x: Node, target: Node, reduction: str) -> Node:
     """Mean (or sum, or each) of (x - target)^2."""
     check_reduction(reduction, "mse_loss")
+    if x.shape != target.shape:
+        raise GeometryError(f"mse_loss: target of shape {target.shape} must have that of the input, {x.shape}; use reshape")
     each = make("square", x - target)
     if reduction == "none":
         return each
     total = reshape(sum_over(each, tuple(range(each.ndim))), ())
-    return total if reduction == "sum" else total * (1.0 / each.spec.elements)
+    return total if reduction == "sum" else total * (1.0 / each.spec.elements if each.spec.elements else float("nan"))

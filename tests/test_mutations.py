@@ -1,0 +1,310 @@
+"""Mistakes planted in the templates: each must make a small suite of exact cases fail, and the suite must pass without it.
+
+A mutant is a template with one piece of text replaced, written into a directory that goes before the library's own. It has to build: what
+the compiler refuses would prove nothing. If a template changes so that the text is gone, the mutant fails and must be planted anew.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clconv.algorithms import ALGORITHMS
+from clconv.algorithms.conv_blocked import ConvBlockedParams
+from clconv.algorithms.conv_blocked_weights import ConvBlockedWeightsParams
+from clconv.algorithms.conv_direct import DirectParams, WeightsParams
+from clconv.algorithms.matmul_tiled import MatmulTiledParams
+from clconv.algorithms.reduce_strided import ReduceStridedParams
+from clconv.device import DeviceTraits
+from clconv.problem import (
+    LrnProblem,
+    MapProblem,
+    MatmulProblem,
+    Pass,
+    PoolProblem,
+    Problem,
+    ReduceProblem,
+    ReorderProblem,
+    SoftmaxProblem,
+    WindowProblem,
+    parse,
+)
+from clconv.problem.conv import Epilogue
+from clconv.tensor import Blocked, Layout, Packed, Strided, TensorSpec
+from tests.cases import Arrays, Prepared, check, operands_of, prepare
+
+CPU, BACK = DeviceTraits.cpu(8), Pass.BACKWARD_DATA
+HALO = Blocked(8, ((1, 1), (0, 1)))
+BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}
+Run = tuple[Prepared, Arrays]
+
+
+def run(
+    algorithm: str,
+    problem: Problem | str,
+    params: object = None,
+    change: Callable[[Arrays], None] | None = None,
+    device: DeviceTraits = CPU,
+    **layouts: Layout,
+) -> Run:
+    """One case: `change` puts values of its own into the operands, `layouts` replace what the algorithm wants."""
+    entry, asked = BY_NAME[algorithm], parse(problem) if isinstance(problem, str) else problem
+    prepared = prepare(entry, asked, device, params or entry.defaults(asked, device), layouts)
+    given = operands_of(asked)
+    if change:
+        change(given)
+    return prepared, given
+
+
+# What is put into the operands
+
+
+def nan_in_the_second_image(given: Arrays) -> None:
+    given["x"][1, 3, 2, 3] = np.nan
+
+
+def nan_in_a_late_column(given: Arrays) -> None:
+    """Column 19 meets the kernel columns 1 and 2 only; behind the last output lies what column 0 would meet."""
+    given["x"][0, 1, 2, 19] = np.nan
+
+
+def negative_with_nan(given: Arrays) -> None:
+    given["x"] -= 9
+    given["x"][0, 1, 2, 2], given["x"][0, 0] = np.nan, -np.inf
+
+
+SHAPE = (2, 11, 3, 5)
+FULL, CHANNEL = TensorSpec(SHAPE), TensorSpec((1, 11, 1, 1))
+MAP = MapProblem(SHAPE, (FULL, CHANNEL), (("y0", "x0 + x1 + 1.0f"), ("y1", "(float)index")), ("float32",) * 2, uses_index=True,
+                 label="shift_and_index")
+SUM = (("r0", "x0"),)
+
+
+def reduced(axes: tuple[int, ...], shape: tuple[int, ...] = SHAPE) -> ReduceProblem:
+    return ReduceProblem(shape, (TensorSpec(shape),), axes, SUM, label="sum")
+
+
+TILE = MatmulTiledParams(8, 2, vectors=2, chunk=16, rows_most=4)
+WEIGHTS = ConvBlockedWeightsParams(tile_k=2, tile_c=2, tile_s=2, run=1, rows=2)
+
+# Name -> the cases of a suite; small, with tails, padding, strides, groups and epilogues where the templates have them.
+SUITES: dict[str, Callable[[], list[Run]]] = {
+    "conv_direct": lambda: [run("conv_direct", "n2c4i5x19k6f3x2s2p1d1x2g2+bias+leaky_relu(0.5)+res", DirectParams(2, 1, 1, 8))],
+    "conv_direct phases": lambda: [run("conv_direct", "n1c2i5x9k3f3x3s2p1:bwd_d", DirectParams(1, 4, 1, 8))],
+    "conv_direct weights": lambda: [
+        run("conv_direct", "n2c4i5x22k6f3x3s1x2p1d1x2g2:bwd_w", WeightsParams(2, 1, 2, 8), device=DeviceTraits.cpu(8, 16)),
+        run("conv_direct", "n2c4i5x22k6f3x3s1x2p1d1x2g2:bwd_w", WeightsParams(2, 1, 2, 8), nan_in_a_late_column),
+    ],
+    "conv_blocked": lambda: [
+        run("conv_blocked", "n2c9i5x15k17f3x3s1x2p1d1x2+bias+leaky_relu(0.5)+res", ConvBlockedParams(2, 3, 2, 4), nan_in_the_second_image,
+            y=HALO)
+    ],
+    "conv_blocked phases": lambda: [run("conv_blocked", "n1c9i5x6k9f2x3s2x1p1,0x1:bwd_d", ConvBlockedParams(1, 2, 1, 4))],
+    "conv_blocked groups": lambda: [run("conv_blocked", "n1c16i3x4k16f1x1s2g2+bias", ConvBlockedParams(1, 1, 1, 4))],
+    "conv_blocked_weights": lambda: [run("conv_blocked_weights", "n2c9i5x11k9f3x3s1x2p1d1x2:bwd_w", WEIGHTS)],
+    "conv_blocked_weights tail": lambda: [run("conv_blocked_weights", "n1c1i3x3k9f1x1:bwd_w")],
+    "pack_weights": lambda: [
+        run("pack_weights", ReorderProblem((9, 5, 2, 3)).with_layouts(y=Packed(8, 8, 1, turned=turned))) for turned in (False, True)
+    ],
+    "pool_direct maximum": lambda: [run("pool_direct", "maxpool n2c3i7x5f3x3s2p1:idx", change=negative_with_nan)],
+    "pool_direct mean": lambda: [run("pool_direct", "avgpool n2c3i8x11f3x3s2p1:ceil")],
+    "pool_direct maximum's gradient": lambda: [run("pool_direct", "maxpool n2c3i6x5f3x3s2p1:bwd_d")],
+    "pool_direct mean's gradient": lambda: [run("pool_direct", "avgpool n2c3i6x5f3x3s2p1:bwd_d")],
+    "pool_direct adaptive": lambda: [run("pool_direct", PoolProblem("adaptive_avg", None, 2, 3, (7, 5), (3, 2)))],
+    "pool_direct adaptive's gradient": lambda: [run("pool_direct", PoolProblem("adaptive_avg", None, 2, 3, (7, 5), (3, 2), BACK))],
+    "pool_blocked maximum": lambda: [run("pool_blocked", "maxpool n2c9i7x5f3x3s2p1", change=negative_with_nan, y=HALO)],
+    "pool_blocked indices": lambda: [run("pool_blocked", "maxpool n2c9i7x5f3x3s2p1:idx", change=negative_with_nan, y=HALO)],
+    "pool_blocked mean": lambda: [run("pool_blocked", "avgpool n1c9i8x8f3x3s2p1:ceil", y=HALO)],
+    "pool_blocked mean's gradient": lambda: [run("pool_blocked", "avgpool n1c9i8x5f3x2s1x2p1,0x0,1d2x1:nopad:bwd_d")],
+    "pool_blocked maximum's gradient": lambda: [run("pool_blocked", "maxpool n2c9i7x5f3x3s2p1:bwd_d")],
+    "lrn_direct": lambda: [run("lrn_direct", LrnProblem((2, 7, 3, 5), 4, 2.0, 0.5, 2.0, BACK))],
+    "map_blocked": lambda: [run("map_blocked", MAP, y0=HALO)],
+    "map_strided": lambda: [run("map_strided", MAP)],
+    "reduce_blocked": lambda: [run("reduce_blocked", reduced((0, 2, 3)))],
+    "reduce_strided rows": lambda: [run("reduce_strided", reduced((1,), (3, 21)))],
+    "reduce_strided columns": lambda: [run("reduce_strided", reduced((0,), (300, 7)), ReduceStridedParams(256, 16, 8, 64))],
+    "reorder_blocked gather": lambda: [run("reorder_blocked", ReorderProblem(SHAPE).with_layouts(y=HALO))],
+    "reorder_blocked scatter": lambda: [run("reorder_blocked", ReorderProblem(SHAPE).with_layouts(x=HALO))],
+    "reorder_strided tiled": lambda: [run("reorder_strided", ReorderProblem((5, 11)).with_layouts(x=Strided((1, 5))))],
+    "matmul_tiled": lambda: [run("matmul_tiled", MatmulProblem(7, 25, 19, 2, epilogue=Epilogue(True, True, ("leaky_relu", 0.5))), TILE)],
+    "softmax_rows along": lambda: [run("softmax_rows", SoftmaxProblem((3, 19), 1))],
+    "softmax_rows across": lambda: [run("softmax_rows", SoftmaxProblem((3, 5, 11), 1))],
+    "window_copy": lambda: [run("window_copy", WindowProblem(SHAPE, (0, 1, -1, 2), (2, 13, 4, 8), fill=-2.0))],
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands once in the template; with `new` in its place the suite must fail."""
+
+    what: str
+    template: str
+    suite: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.template}-{self.what}".replace(" ", "_")
+
+
+DIRECT, BLOCKED, GRADIENT = "conv_direct", "conv_blocked", "conv_blocked_weights"
+ADDED = "LOADV(more, ${k} * residual_plane + ${h} * OUT_STRIDE_H * residual_row + ${c} * OUT_STRIDE_W * BLOCK)"
+
+MUTANTS = [
+    Mutant("epilogue order", DIRECT, "conv_direct",
+           "                value += READ(residual + at);\n            % endif\n                WRITE(ACTIVATE(value), out + at);",
+           "            % endif\n                WRITE(ACTIVATE(value) + READ(residual + at), out + at);"),
+    Mutant("group offset", DIRECT, "conv_direct", "w + group * w_group + (", "w + ("),
+    Mutant("channels beyond the last", DIRECT, "conv_direct", "k < TILE_K && k0 + k < own; ++k", "k < TILE_K; ++k"),
+    Mutant("phase", DIRECT, "conv_direct phases", "c * w_reduced + TAP0_W(phase_w)", "c * w_reduced"),
+    Mutant("zeros of the padding", "conv_direct_stage", "conv_direct", "for (; i < pitch; i += GROUP) to[i] = 0.0f;", ""),
+    Mutant("bound", "conv_direct_stage", "conv_direct", "y >= 0 && y < height", "y >= 0 && y <= height"),
+    Mutant("tail", "conv_direct_backward_weights", "conv_direct weights",
+           "inside ? READ_STAGED(x_row + x_${c}_at + column_${s} + q) : (vec)(0.0f)", "READ_STAGED(x_row + x_${c}_at + column_${s} + q)"),
+    Mutant("first split", "conv_direct_backward_weights", "conv_direct weights", "for (int split = 0; split < splits; ++split)",
+           "for (int split = 1; split < splits; ++split)"),
+    Mutant("halo", BLOCKED, "conv_blocked", "if (writes_halo && tile0 == 0) {", "if (writes_halo > 1) {"),
+    Mutant("lanes that are no channels", BLOCKED, "conv_blocked", "mask${k} ? value : (vec)(0.0f));", "value);"),
+    Mutant("last rows", BLOCKED, "conv_blocked", "min(tile_row * TILE_H, out_h - TILE_H)", "tile_row * TILE_H"),
+    Mutant("narrow tiles", BLOCKED, "conv_blocked", "tile_column * TILE_W - max(0, tile_column - wide)", "tile_column * TILE_W"),
+    Mutant("phase", BLOCKED, "conv_blocked phases", "* STEP_WEIGHTS * BLOCK_IN)) + w_offset;", "* STEP_WEIGHTS * BLOCK_IN));"),
+    Mutant("sums of earlier rows", GRADIENT, "conv_blocked_weights", "if (unit != begin_unit) {", "if (unit > begin_unit + 1) {"),
+    Mutant("tap order", "pack_weights", "pack_weights", "source + t * tap_step", "source + t"),
+    Mutant("NaN", "pool_direct_forward", "pool_direct maximum", "best[j] = value != value ? value : larger;", "best[j] = larger;"),
+    Mutant("index base", "pool_direct_forward", "pool_direct maximum", "inside + j * STRIDE_W : where[j];", "inside + j : where[j];"),
+    Mutant("divisor", "pool_direct_forward", "pool_direct mean", "TAPS_BELOW(${start}, ${size} + PAD_END_${axis}, ${axis})",
+           "TAPS_BELOW(${start}, ${size}, ${axis})"),
+    Mutant("window beyond the last", "pool_direct_backward", "pool_direct mean's gradient", "p >= p_count) continue;",
+           "p > p_count) continue;"),
+    Mutant("NaN", "pool_blocked", "pool_blocked maximum", "lost |= value != value;", "lost |= (ivec)(0);"),
+    Mutant("dilation", "pool_blocked", "pool_blocked mean's gradient", "if ((row - top) % DILATION_H != 0) continue;", ""),
+    Mutant("mirrored window", "lrn_direct", "lrn_direct", "below = c - (WINDOW - 1) / 2, above = c + WINDOW / 2;",
+           "below = c - WINDOW / 2, above = c + (WINDOW - 1) / 2;"),
+    Mutant("lanes that are no channels", "map_blocked", "map_blocked", 'f"lane < lanes ? {y.name} : 0.0f"', "y.name"),
+    Mutant("carry of the loops", "map_strided", "map_strided",
+           "if (position${axis} == extent${axis}) { position${axis} = 0; ++position${axis - 1}; }", ""),
+    Mutant("rest of a row", "reduce_strided", "reduce_strided rows", "for (; column < end; ++column) {",
+           "for (; column + 1 < end; ++column) {"),
+    Mutant("tail channels", "reorder_blocked", "reorder_blocked gather",
+           '${zero("to", "column * BLOCK + lanes", "(column + 1) * BLOCK")}', ""),
+    Mutant("last chunk", "matmul_tiled", "matmul_tiled", "const int steps = min(CHUNK, k - k0);", "const int steps = CHUNK;"),
+    Mutant("lanes left out", "softmax_rows", "softmax_rows along", "${fold.name} = ${fold.merge.format(fold.name)};", ""),
+    Mutant("end of a row", "window_copy", "window_copy", "x_e + before_e < y_e ? x_e + before_e : y_e", "x_e < y_e ? x_e : y_e"),
+]  # fmt: skip
+
+MORE_MUTANTS = [
+    Mutant("dilation", DIRECT, "conv_direct", "BASE_W(phase_w) + tw * STEP_W", "BASE_W(phase_w) + tw"),
+    Mutant("bias of a group", BLOCKED, "conv_blocked groups", "LOAD(bias, group * filters + block0", "LOAD(bias, block0"),
+    Mutant("first split", GRADIENT, "conv_blocked_weights", "for (int split = 1; split < splits; ++split)",
+           "for (int split = 2; split < splits; ++split)"),
+    Mutant("padding wins", "pool_direct_forward", "pool_direct maximum", "best[j] = -INFINITY;", "best[j] = 0.0f;"),
+    Mutant("halo", "pool_blocked", "pool_blocked maximum", "ZERO_RUN(out + q_count * BLOCK, y_right);", ""),
+    Mutant("row tail", DIRECT, "conv_direct", "left >= LANES && (OUT_STEP_W == 1", "left > 0 && (OUT_STEP_W == 1"),
+    Mutant("bias of a group", DIRECT, "conv_direct", "LOAD(bias, channel)", "LOAD(bias, k0 + k)"),
+    Mutant("stride", DIRECT, "conv_direct", "tile_h * TILE_H * IN_STEP_H + BASE_H", "tile_h * TILE_H + BASE_H"),
+    Mutant("padding", "conv_direct_stage", "conv_direct", "* width + f - begin_w : 0", "* width + f : 0"),
+    Mutant("dilation", "conv_direct_backward_weights", "conv_direct weights", "KERNEL_W - 1) * DILATION_W;", "KERNEL_W - 1);"),
+    Mutant("group offset", "conv_direct_backward_weights", "conv_direct weights", "(group * channels + (c0", "((c0"),
+    Mutant("stride", BLOCKED, "conv_blocked", "column * READ_STRIDE_W * BLOCK_IN;", "column * BLOCK_IN;"),
+    Mutant("dilation", BLOCKED, "conv_blocked", "row${h} += STEP_W * BLOCK_IN;", "row${h} += BLOCK_IN;"),
+    Mutant("epilogue order", BLOCKED, "conv_blocked",
+           f"                    value += {ADDED};\n                % endif\n                    value = ACTIVATE(value);",
+           f"                % endif\n                    value = ACTIVATE(value) + {ADDED};"),
+    Mutant("next input block", BLOCKED, "conv_blocked",
+           "                source += x_plane;\n                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;",
+           "                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;"),
+    Mutant("last rows", GRADIENT, "conv_blocked_weights", "min(p0 + rows_per_unit, p_count)", "p0 + rows_per_unit"),
+    Mutant("dilation", GRADIENT, "conv_blocked_weights", "LOAD(at, ${s} * DILATION_W * X_BLOCK", "LOAD(at, ${s} * X_BLOCK"),
+    Mutant("filters beyond the last", GRADIENT, "conv_blocked_weights tail", "min(BLOCK, filters - filter);", "BLOCK;"),
+    Mutant("tail", "pack_weights", "pack_weights", "i < live_inputs && o < live_outputs ?", "i < live_inputs ?"),
+    Mutant("bound", "pool_direct_forward", "pool_direct mean", "highest < most ? highest : most;", "most;"),
+    Mutant("stride", "pool_direct_backward", "pool_direct mean's gradient", "over_h % STRIDE_H != 0 || ", ""),
+    Mutant("index base", "pool_direct_backward", "pool_direct maximum's gradient", "== inside + j ?", "== j ?"),
+    Mutant("window's end", "pool_direct_adaptive", "pool_direct adaptive", "column1 = END(q, q_count, width)",
+           "column1 = START(q + 1, q_count, width)"),
+    Mutant("divisor", "pool_direct_adaptive", "pool_direct adaptive's gradient", "(float)(deep * rows * (right - left))",
+           "(float)(deep * rows)"),
+    Mutant("divisor", "pool_blocked", "pool_blocked mean", "(${size} + END_${axis} - (${start}) + DILATION",
+           "(${size} - (${start}) + DILATION"),
+    Mutant("tail of the indices", "pool_blocked", "pool_blocked indices", "live ? index : (ivec)(0)", "index"),
+    Mutant("last window", "pool_blocked", "pool_blocked maximum's gradient", "(row + PAD_H) / STRIDE_H + 1)", "(row + PAD_H) / STRIDE_H)"),
+    Mutant("bound", "pool_blocked", "pool_blocked maximum", "const int r1 = min(KERNEL_H, (h - start + DILATION_H - 1) / DILATION_H);",
+           "const int r1 = KERNEL_H;"),
+    Mutant("whole windows", "pool_blocked", "pool_blocked mean's gradient", "(PAD_${axis} + STRIDE_${axis} - 1) / STRIDE_${axis}", "0"),
+    Mutant("image", "lrn_direct", "lrn_direct", "task / tiles / channels * channels", "0"),
+    Mutant("index", "map_blocked", "map_blocked", "(uint)(image * channels + block * BLOCK + lane)", "(uint)(image * channels + lane)"),
+    Mutant("halo", "map_blocked", "map_blocked", "i < ${y.name}_below - ${y.name}_left", "i < -${y.name}_left"),
+    Mutant("only the last split", "reduce_blocked", "reduce_blocked", "COMBINE(total${i}[lane], more)", "more"),
+    Mutant("first row of a split", "reduce_blocked", "reduce_blocked", "int unit = (int)((long)split * units / splits);",
+           "int unit = (int)((long)split * units / splits) + 1;"),
+    Mutant("only the last lane", "reduce_strided", "reduce_strided rows", "COMBINE(${total}_total, ${total}_lane[lane])",
+           "${total}_lane[lane]"),
+    Mutant("pieces", "reduce_strided", "reduce_strided columns", "const int row_begin = piece * rows_per_piece;",
+           "const int row_begin = 0;"),
+    Mutant("halo", "reorder_blocked", "reorder_blocked gather", "row_count * y_row + y_below - y_left", "row_count * y_row - y_left"),
+    Mutant("next plane", "reorder_blocked", "reorder_blocked scatter", "++lane, target += y_plane", "++lane"),
+    Mutant("last columns", "reorder_strided", "reorder_strided tiled", "for (int column = first; column < end; ++column) {",
+           "for (int column = first; column + 1 < end; ++column) {"),
+    Mutant("bias of the tail", "matmul_tiled", "matmul_tiled", "lane[c] += LOAD(bias, column + c);", "lane[c] += LOAD(bias, c);"),
+    Mutant("batch", "matmul_tiled", "matmul_tiled", "b += entry * k * n;", ""),
+    Mutant("next line", "softmax_rows", "softmax_rows across", "*from = ${source} + line * length * inner;",
+           "*from = ${source} + line * length;"),
+    Mutant("bound", "window_copy", "window_copy", "c >= 0 && c < x_c", "c >= 0 && c <= x_c"),
+]  # fmt: skip
+
+
+@cache
+def suite(name: str) -> list[Run]:
+    return SUITES[name]()
+
+
+def run_suite(name: str, directory: str | None = None) -> None:
+    for prepared, given in suite(name):
+        check(prepared, given, directory)
+
+
+def check_caught(mutant: Mutant, folder: Path) -> None:
+    name = f"{mutant.template}.cl.mako"
+    text = (importlib.resources.files("clconv.kernels") / name).read_text()
+    assert text.count(mutant.old) == 1, f"{name} holds {text.count(mutant.old)} times: {mutant.old}"
+    (folder / name).write_text(text.replace(mutant.old, mutant.new))
+    with pytest.raises(AssertionError):
+        run_suite(mutant.suite, str(folder))
+
+
+@pytest.mark.parametrize("name", sorted({mutant.suite for mutant in MUTANTS}))
+def test_the_suite_passes_without_a_mistake(name: str) -> None:
+    run_suite(name)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_planted_mistake_is_caught(mutant: Mutant, tmp_path: Path) -> None:
+    check_caught(mutant, tmp_path)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", sorted(SUITES))
+def test_every_suite_passes_without_a_mistake(name: str) -> None:
+    run_suite(name)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("mutant", MORE_MUTANTS, ids=str)
+def test_more_planted_mistakes_are_caught(mutant: Mutant, tmp_path: Path) -> None:
+    check_caught(mutant, tmp_path)
+
+
+def test_every_template_has_a_mutant_and_every_mutant_text_to_replace() -> None:
+    folder = Path(str(importlib.resources.files("clconv.kernels")))
+    texts = {path.name.removesuffix(".cl.mako"): path.read_text() for path in folder.glob("*.cl.mako")}
+    mutants = MUTANTS + MORE_MUTANTS
+    assert {mutant.template for mutant in mutants} == set(texts) - {"common"}
+    assert {mutant.suite for mutant in mutants} == set(SUITES)
+    assert [str(m) for m in mutants if texts[m.template].count(m.old) != 1] == []
+    assert len({str(m) for m in mutants}) == len(mutants) and len(MUTANTS) >= 20
