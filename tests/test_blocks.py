@@ -65,7 +65,7 @@ def test_forward(name, queue):
     net = randomised(make())
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     graph = net.trace(shape)
-    run = clconv.compile(net, shape, queue)
+    run = clconv.compile(net, shape, queue, reuse=True)
     run.poison()
     (wanted,), _ = interpret(graph, {graph.inputs[0]["name"]: x})
     close(run(x).get(), wanted, 9 * shape[1])
@@ -79,7 +79,7 @@ def test_one_training_step(name, queue):
     graph = training_graph(net, shape)
     inputs = {n["name"]: rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs}
     (loss,), updated = interpret(graph, inputs, SCALARS)
-    run = clconv.compile_graph(graph, queue)
+    run = clconv.compile_graph(graph, queue, reuse=True)
     run.poison()
     got = run(**inputs, scalars=SCALARS)
     pixels = int(np.prod(shape)) // shape[1]

@@ -23,25 +23,38 @@ FORWARD = 1e-4
 FORWARD_CASES = {
     "lenet5": (lambda: models.lenet5(), (3, 1, 28, 28)),
     "lenet5, 1998": (lambda: models.lenet5(original=True), (3, 1, 32, 32)),
-    "alexnet, 2012": (lambda: models.alexnet(num_classes=10, original=True), (1, 3, 227, 227)),
-    "googlenet": (lambda: models.googlenet(num_classes=10, aux=False), (2, 3, 48, 48)),
     "resnet18": (lambda: models.resnet18(num_classes=10), (2, 3, 45, 45)),
+    "googlenet": (lambda: models.googlenet(num_classes=10, aux=False), (2, 3, 48, 48)),
+    "unet": (lambda: models.unet(width=8), (1, 1, 32, 32)),
+}
+MORE_FORWARD_CASES = {
+    "alexnet, 2012": (lambda: models.alexnet(num_classes=10, original=True), (1, 3, 227, 227)),
+    "googlenet, 2014": (lambda: models.googlenet(num_classes=10, original=True), (1, 3, 224, 224)),
     "resnet50": (lambda: models.resnet50(num_classes=10), (1, 3, 40, 40)),
     "dcgan generator": (lambda: models.dcgan_generator(ngf=8), (2, 100, 1, 1)),
     "dcgan discriminator": (lambda: models.dcgan_discriminator(ndf=8), (2, 3, 64, 64)),
-    "unet": (lambda: models.unet(width=8), (1, 1, 32, 32)),
+    "vgg16": (lambda: models.vgg16(num_classes=10), (1, 3, 32, 32)),
     "dilated context": (lambda: models.dilated_context(4, large=True), (1, 4, 24, 24)),
 }
 
 
 @pytest.mark.parametrize("name", FORWARD_CASES)
 def test_forward(name, queue):
-    make, shape = FORWARD_CASES[name]
+    check_forward(*FORWARD_CASES[name], queue)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", MORE_FORWARD_CASES)
+def test_forward_of_more_networks(name, queue):
+    check_forward(*MORE_FORWARD_CASES[name], queue)
+
+
+def check_forward(make, shape, queue):
     net = randomised(make())
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     graph = net.trace(shape)
     (wanted,), _ = interpret(graph, {graph.inputs[0]["name"]: x})
-    run = clconv.compile(net, shape, queue)
+    run = clconv.compile(net, shape, queue, reuse=True)
     run.poison()
     got = run(x).get()
     assert np.abs(wanted).max() > 1e-3
@@ -63,22 +76,50 @@ def classification(net: Module, shape: tuple[int, ...]) -> Graph:
 # every layer; the limit is on the relative distance of each parameter's whole gradient.
 GRADIENT_CASES = {
     "lenet5": (lambda: models.lenet5(), (4, 1, 28, 28), 1e-5),
-    "lenet5, 1998": (lambda: models.lenet5(original=True), (2, 1, 32, 32), 1e-5),
-    "resnet18": (lambda: models.resnet18(num_classes=10), (4, 3, 64, 64), 1e-3),
+    "resnet18": (lambda: models.resnet18(num_classes=10), (4, 3, 48, 48), 1e-3),
 }
+MORE_GRADIENT_CASES = {
+    "lenet5, 1998": (lambda: models.lenet5(original=True), (2, 1, 32, 32), 1e-5),
+    "googlenet": (lambda: models.googlenet(num_classes=10, aux=False), (8, 3, 64, 64), 1e-3),
+    "unet": (lambda: Pooled(models.unet(width=8, num_classes=10)), (2, 1, 32, 32), 1e-4),
+    "dcgan discriminator": (lambda: Pooled(models.dcgan_discriminator(ndf=8)), (4, 3, 64, 64), 1e-3),
+}
+
+
+class Pooled(Module):
+    """A network that gives maps, as a classifier: the mean of each map is a score; one score becomes two, of opposite sign."""
+
+    def __init__(self, net: Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        y = self.net(x)
+        scores = F.mean(y, dim=(2, 3)) if y.ndim == 4 else F.reshape(y, (y.shape[0], -1))
+        return scores if scores.shape[1] > 1 else F.cat([scores, scores * -1.0], 1)
 
 
 @pytest.mark.parametrize("name", GRADIENT_CASES)
 def test_gradients(name, queue):
-    make, shape, limit = GRADIENT_CASES[name]
+    check_gradients(*GRADIENT_CASES[name], queue)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", MORE_GRADIENT_CASES)
+def test_gradients_of_more_networks(name, queue):
+    check_gradients(*MORE_GRADIENT_CASES[name], queue)
+
+
+def check_gradients(make, shape, limit, queue):
     net = randomised(make())
     rng = np.random.default_rng(2)
     graph = classification(net, shape)
-    images, targets = rng.standard_normal(shape).astype(np.float32), rng.integers(0, 10, shape[0]).astype(np.int32)
+    classes = net.trace(shape).outputs[0].shape[1]
+    images, targets = rng.standard_normal(shape).astype(np.float32), rng.integers(0, classes, shape[0]).astype(np.int32)
     inputs = {graph.inputs[0]["name"]: images, "target": targets}
     before = {p.name: p.value.astype(np.float64) for p, _ in graph.updates}
     (loss,), updated = interpret(graph, inputs, SCALARS)
-    run = clconv.compile_graph(graph, queue)
+    run = clconv.compile_graph(graph, queue, reuse=True)
     run.poison()
     np.testing.assert_allclose(run(**inputs, scalars=SCALARS).get(), loss, rtol=1e-5)
     for parameter, _ in graph.updates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from clconv.errors import GeometryError
@@ -73,7 +74,7 @@ def log_softmax(input: Any, dim: int = -1) -> Any:
     return _softmax(input, dim, True, "log_softmax")
 
 
-@operation
+@partial(operation, name="dropout")
 def _dropout(input: Any, p: float, stream: int) -> Any:
     return make("dropout", floating(input, "dropout"), p=p, stream=stream)
 

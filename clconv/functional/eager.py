@@ -27,8 +27,9 @@ _remembered: OrderedDict[Any, Run] = OrderedDict()
 _lock = threading.Lock()
 
 
-def operation(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function on nodes take arrays as well, with `out=` to write into."""
+def operation(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
+    """Let a function on nodes take arrays as well, with `out=` to write into. `name` is what errors call it, where not by its own name."""
+    function.__name__ = name or function.__name__
 
     @functools.wraps(function)
     def wrapper(*args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -56,15 +57,16 @@ def _has_array(values: tuple[Any, ...]) -> bool:
 def _run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
     found: list[cla.Array] = []
     scalars = _seed(kwargs) if "seed" in kwargs else None
-    key_parts = [_part(value, found) for value in args]
-    key_parts += [(name, _part(value, found)) for name, value in kwargs.items()]
+    what = function.__name__
+    key_parts = [_part(value, found, what) for value in args]
+    key_parts += [(name, _part(value, found, what)) for name, value in kwargs.items()]
     if not found:
-        raise ArrayError(f"{function.__name__}: out= needs arrays; graph nodes have no memory to write into")
+        raise ArrayError(f"{what}: out= needs arrays; graph nodes have no memory to write into")
     first = found[0]
-    queue = queue_of(first, function.__name__)
+    queue = queue_of(first, what)
     for array in found[1:]:
         if array.context != queue.context:
-            raise ArrayError(f"{function.__name__}: the arrays live in two OpenCL contexts; create them from one queue")
+            raise ArrayError(f"{what}: the arrays live in two OpenCL contexts; create them from one queue")
     key = (function, tuple(key_parts), queue.int_ptr)
     with _lock:
         run = _remembered.get(key)
@@ -95,20 +97,20 @@ def _seed(kwargs: dict[str, Any]) -> dict[str, float]:
     return {"seed_low": seed & 0xFFFFFFFF, "seed_high": (seed >> 32) & 0xFFFFFFFF, "step": 0}
 
 
-def _part(value: Any, found: list[cla.Array]) -> Any:
+def _part(value: Any, found: list[cla.Array], what: str) -> Any:
     """The part of the key that an argument gives; arrays are collected on the way."""
     if isinstance(value, cla.Array):
         found.append(value)
         return (value.shape, value.dtype.char)
     if isinstance(value, list | tuple):
-        return tuple(_part(entry, found) for entry in value)
+        return tuple(_part(entry, found, what) for entry in value)
     if isinstance(value, np.ndarray):
         raise ArrayError(
-            f"device arrays and NumPy arrays cannot be mixed in one call, got one of shape {value.shape}; "
+            f"{what}: device arrays and NumPy arrays cannot be mixed in one call, got one of shape {value.shape}; "
             "send it with pyopencl.array.to_device(queue, x), and give sizes as tuples"
         )
     if isinstance(value, Node) or hasattr(value, "node"):
-        raise ArrayError("arrays and graph nodes cannot be mixed in one call; bring the array in as an input of the graph")
+        raise ArrayError(f"{what}: arrays and graph nodes cannot be mixed in one call; bring the array in as an input of the graph")
     try:
         hash(value)
     except TypeError:

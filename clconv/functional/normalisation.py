@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from clconv.errors import GeometryError
-from clconv.functional.check import floating
+from clconv.functional.check import floating, number
 from clconv.functional.eager import operation
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
 from clconv.graph.ops.elementwise import Body
-from clconv.graph.ops.reduce import mean_over
 from clconv.graph.ops.shape import reshape
 from clconv.graph.trace import current_recording
 from clconv.runtime.arrays import is_array
@@ -34,14 +34,14 @@ def _normalise(x: Node, mean: Node, var: Node, weight: Any, bias: Any, eps: floa
     return make("batch_norm", x, mean, var, gamma, beta, eps=float(eps), training=training)
 
 
-@operation
+@partial(operation, name="batch_norm")
 def _inference(input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, eps: float) -> Any:
     x = floating(input, "batch_norm")
     mean, var = _channels(x, running_mean, "running_mean", 0.0), _channels(x, running_var, "running_var", 1.0)
     return _normalise(x, mean, var, weight, bias, eps, training=False)
 
 
-@operation
+@partial(operation, name="batch_norm")
 def _training(input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, momentum: float, eps: float) -> Any:
     """(y, new running mean, new running variance), the last two only where running statistics are given."""
     x = floating(input, "batch_norm")
@@ -51,8 +51,8 @@ def _training(input: Any, running_mean: Any, running_var: Any, weight: Any, bias
         raise GeometryError(
             f"batch_norm: training needs more than one value a channel, got x {x.shape}; use a larger batch or training=False"
         )
-    mean = mean_over(x, axes)
-    var = make("variance", x, mean, axes=axes)
+    mean = make("mean", x, axes=axes, dtype="float32")
+    var = make("variance", x, mean, axes=axes, dtype="float32")
     y = _normalise(x, mean, var, weight, bias, eps, training=True)
     if running_mean is None or running_var is None:
         return (y,)
@@ -80,15 +80,20 @@ def batch_norm(
     When training, mean and (biased) variance are the batch's, and the running ones move towards them (variance unbiased) by `momentum`:
     arrays are written, parameters of a network when its training step runs.
     """
+    momentum, eps = number(momentum, "momentum", "batch_norm"), number(eps, "eps", "batch_norm")
     if not training:
         return _inference(input, running_mean, running_var, weight, bias, eps)
     if is_array(input):
         written = (None, running_mean, running_var) if running_mean is not None and running_var is not None else (None,)
         results = _training(input, running_mean, running_var, weight, bias, momentum, eps, out=written)
         return results[0] if isinstance(results, tuple) else results
-    y, *moved = _training(input, running_mean, running_var, weight, bias, momentum, eps)
     record = current_recording()
+    # A layer that is used twice moves its statistics twice, the second time from where the first left them.
+    moving = {id(parameter): node for parameter, node in record.updates} if record is not None else {}
+    mean, var = moving.get(id(running_mean), running_mean), moving.get(id(running_var), running_var)
+    y, *moved = _training(input, mean, var, weight, bias, momentum, eps)
     if record is not None and moved:
+        record.updates = [(p, n) for p, n in record.updates if p is not running_mean and p is not running_var]
         record.updates += [(running_mean, moved[0]), (running_var, moved[1])]
     return y
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
     return rules.window(x, ((0, 0),) * (x.ndim - len(pairs)) + tuple(reversed(pairs)), float(value or 0.0))
 
 
-@operation
+@partial(operation, name="reshape")
 def _reshape(input: Any, shape: Sequence[int]) -> Any:
     return rules.reshape(as_node(input, "reshape"), tuple(shape))
 

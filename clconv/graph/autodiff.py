@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from clconv.errors import GeometryError
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import OPS, as_node, make
@@ -31,7 +29,7 @@ def grad(loss: Node, wrt: Sequence[object] | object) -> list[Node]:
     for node in order:
         if any(id(source) in needed for source in node.inputs):
             needed.add(id(node))
-    upstream: dict[int, list[Node | None]] = {id(loss): [make("expand", np_one(loss), shape=loss.shape)]}
+    upstream: dict[int, list[Node | None]] = {id(loss): [_filled(1.0, loss)]}
     for node in reversed(order):
         arrived = upstream.get(id(node))
         if arrived is None or id(node) not in needed or not node.inputs:
@@ -47,9 +45,10 @@ def grad(loss: Node, wrt: Sequence[object] | object) -> list[Node]:
     return [_arrived(upstream, node) for node in targets]
 
 
-def np_one(loss: Node) -> Node:
-    """The constant 1 that the reverse pass starts from, with as many axes as the loss has."""
-    return as_node(np.ones((1,) * loss.ndim, np.float32))
+def _filled(value: float, like: Node) -> Node:
+    """A constant with the shape and element type of `like`."""
+    out = make("expand", as_node(value), shape=like.shape)
+    return out if out.dtype == like.dtype else make("cast", out, dtype=like.dtype)
 
 
 def _add(upstream: dict[int, list[Node | None]], node: Node, index: int, part: Node | None) -> None:
@@ -60,4 +59,4 @@ def _add(upstream: dict[int, list[Node | None]], node: Node, index: int, part: N
 
 def _arrived(upstream: dict[int, list[Node | None]], node: Node) -> Node:
     part = upstream.get(id(node), [None])[0]
-    return part if part is not None else make("expand", as_node(0.0), shape=node.shape)
+    return part if part is not None else _filled(0.0, node)

@@ -224,9 +224,11 @@ class Network:
 @contextmanager
 def mode(network: Network, training: bool) -> Iterator[None]:
     """`network` in training or inference mode inside, as before outside."""
-    before = network.training
+    modules = getattr(network, "modules", None)
+    before = [(module, module.training) for module in (modules() if modules else (network,))]
     network.train() if training else network.eval()
     try:
         yield
     finally:
-        network.train() if before else network.eval()
+        for module, was in before:  # parents come first, and setting one sets what is below it
+            module.training = was

@@ -88,6 +88,8 @@ def fold_batch_norm(node: Node, context: Context) -> Node | None:
         return None
     if not all(is_constant(n) for n in (conv.inputs[1], *node.inputs[1:], *conv.inputs[2:])):
         return None
+    if any(n.dtype != "float32" for n in (conv, *node.inputs[1:])):
+        return None  # folded into half weights and a half bias, it would round what the normalisation computes in float
     weights = conv.inputs[1]
     channels = gamma.spec.elements
 
@@ -125,7 +127,7 @@ def fuse_epilogue(node: Node, context: Context) -> Node | None:
     if node.op == "add":
         for base, other in (node.inputs, node.inputs[::-1]):
             if base.op == "conv" and _takes_epilogue(base, context) and not base.attributes.get("residual") and other.shape == base.shape:
-                if other is base or _needs(other, base):
+                if other is base or other.dtype != base.dtype or _needs(other, base):
                     continue
                 return Node("conv", (*base.inputs, other), {**base.attributes, "residual": True}, base.results, base.label)
     return None
@@ -160,8 +162,6 @@ def fuse_elementwise(node: Node, context: Context) -> Node | None:
         ):
             continue
         first, second = before.body(source.attributes), op.body(node.attributes)
-        if first.uses_index != second.uses_index and source.shape != node.shape:
-            continue
         return _joined(node, source, position, first, second)
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
@@ -44,6 +44,11 @@ class Step:
 
     def plan(self, traits: DeviceTraits) -> Plan:
         return self.choice.algorithm.plan(self.final_problem(), traits, self.choice.params)
+
+    def other_plans(self, traits: DeviceTraits) -> Iterator[Plan]:
+        """Plans with every other parameters of the algorithm, made one by one as they are asked for."""
+        algorithm, problem = self.choice.algorithm, self.final_problem()
+        return (algorithm.plan(problem, traits, params) for params in algorithm.space(problem, traits) if params != self.choice.params)
 
     def explain(self) -> str:
         return describe(self.choice)
@@ -164,6 +169,7 @@ class Scheduler:
 
     def _cat(self, node: Node, parts: list[Value]) -> Value:
         """In place where every slice starts at a whole channel block; else a copy a part."""
+        parts = [p for p in parts if p.spec.elements] or parts[:1]  # a part without elements adds nothing
         if len(parts) == 1:
             return parts[0]
         block = self.traits.block

@@ -24,6 +24,12 @@ def check_graph(graph: Graph) -> None:
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise GeometryError(f"graph: two inputs are named {twice!r}; give each a name of its own")
+    for parameter, node in graph.updates:
+        if (node.shape, node.dtype) != (parameter.shape, "float32"):
+            raise GeometryError(
+                f"graph: parameter {parameter.name or '(unnamed)'} of shape {parameter.shape} cannot be updated with a {node.dtype} "
+                f"value of shape {node.shape}; reshape or cast it"
+            )
     listed = {id(node) for node in graph.inputs}
     for node in topological((*graph.outputs, *(n for _, n in graph.updates))):
         if node.op == "input" and id(node) not in listed:

@@ -43,8 +43,16 @@ def dtype_of(array: cla.Array, what: str) -> str:
 
 
 def layout_of(array: cla.Array, alignment: int) -> Layout:
-    """PLAIN for a contiguous array that starts at an address a sub-buffer may start at, else Strided from the base of its memory."""
-    return _layout(array.shape, array.strides, array.dtype.itemsize, array.offset, alignment)
+    """PLAIN for a contiguous array that starts at an address a sub-buffer may start at, else Strided from the nearest such address before it.
+
+    From there, not from the base: views of one shape that start at different places, such as the images of a data set, look the same.
+    """
+    offset = array.offset
+    if offset >= alignment:
+        lowest = offset + sum([(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s < 0])
+        if array.size and array.base_data.get_info(cl.mem_info.ASSOCIATED_MEMOBJECT) is None:  # else it cannot be divided again
+            offset -= lowest // alignment * alignment
+    return _layout(array.shape, array.strides, array.dtype.itemsize, offset, alignment)
 
 
 @lru_cache(maxsize=4096)
@@ -57,14 +65,15 @@ def _layout(shape: tuple[int, ...], byte_strides: tuple[int, ...], item: int, of
 
 
 def memory_of(array: cla.Array, layout: Layout) -> cl.Buffer | None:
-    """The buffer a kernel gets: the base for strided views, a sub-buffer for contiguous ones that start later."""
+    """The buffer a kernel gets: the whole, or the part of it that the layout counts from."""
     if array.size == 0:
         return None
     base = array.base_data
-    if layout != PLAIN or array.offset == 0:
+    start = array.offset - (layout.offset * array.dtype.itemsize if isinstance(layout, Strided) else 0)
+    if start == 0:
         return base
     try:
-        return base[array.offset : array.offset + array.nbytes]
+        return base[start : _span(array)[1]]
     except cl.Error as error:
         doing = f"take the part of a buffer from byte {array.offset} that an array of shape {array.shape} views"
         raise device_error(doing, error, array.queue.device) from error

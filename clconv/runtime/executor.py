@@ -15,7 +15,7 @@ from clconv.device import DeviceTraits
 from clconv.errors import TemplateError
 from clconv.runtime.context import traits_of
 from clconv.runtime.failure import device_error, reported, size_text
-from clconv.runtime.launch import Launch, bind, rendered
+from clconv.runtime.launch import Launch, bind, check_bindings, rendered
 from clconv.runtime.programs import Programs, programs_for
 from clconv.runtime.resident import Resident, is_in_order
 from clconv.runtime.transfer import upload
@@ -150,6 +150,8 @@ class Executor:
         for step in self.steps:
             try:
                 own = rendered(step.plan.calls, self.directory) if step.plan else []
+                for call in step.plan.calls if step.plan else ():
+                    check_bindings(call, render(call.source, self.directory))
             except TemplateError as error:
                 raise TemplateError(f"{error}\nreproduce: {reproduce(step, self.directory)}") from error
             kernels.update(dict.fromkeys(own))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pyopencl as cl
 
-from clconv.codegen.plan import KernelCall, Scalar
+from clconv.codegen.plan import KernelCall, KernelSource, Scalar
 from clconv.codegen.render import RenderedKernel, render
 from clconv.errors import TemplateError
 from clconv.runtime.failure import reported
@@ -49,9 +49,9 @@ def rendered(calls: Iterable[KernelCall], directory: str | None = None) -> list[
     return list(dict.fromkeys(render(call.source, directory) for call in calls))
 
 
-def is_built(calls: Iterable[KernelCall], programs: Programs, directory: str | None = None) -> bool:
-    """Whether `calls` can be launched without building anything."""
-    return programs.has(render(call.source, directory).symbol for call in calls)
+def is_built(source: KernelSource, programs: Programs, directory: str | None = None) -> bool:
+    """Whether the kernel can be launched without building anything."""
+    return programs.has([render(source, directory).symbol])
 
 
 def bind(
@@ -69,7 +69,7 @@ def bind(
     does not make the kernel.
     """
     text = render(call.source, directory)
-    _check_bindings(call, text)
+    check_bindings(call, text)
     program = programs.kernels([text], reproduce)[text.symbol]
     with reported(f"set up kernel {call.source.entry}{f' of {label}' if label else ''}", programs.device):
         launch = Launch(cl.Kernel(program, text.symbol), call.global_size, (*call.source.group,), label, call)
@@ -94,8 +94,8 @@ def _set(launch: Launch, index: int, kind: str, value: str | int | float | Scala
         launch.open_buffers.setdefault(value, []).append(index)
 
 
-def _check_bindings(call: KernelCall, text: RenderedKernel) -> None:
-    """The rendered signature against the plan: names, and for each name the kind of argument."""
+def check_bindings(call: KernelCall, text: RenderedKernel) -> None:
+    """The rendered signature against the plan: names, and for each name the kind of argument. Raises TemplateError."""
     bindings = dict(call.bindings)
     kernel = f"template {call.source.template}.cl.mako: kernel {call.source.entry}"
     wanted = [argument.name for argument in text.arguments]

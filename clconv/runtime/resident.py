@@ -29,6 +29,8 @@ class Resident:
         """What a command on `queue` must wait for before it may touch the buffer: nothing where the queue's own order sees to it."""
         if self.last is None or (in_order and self.last[0] == queue):
             return []
+        if self.last[0] != queue:
+            self.last[0].flush()  # what another queue waits for must have been handed to the device
         return [self.last[1]]
 
     def write(self, value: np.ndarray, version: int) -> None:

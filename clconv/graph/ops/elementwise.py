@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clconv.codegen.expressions import float_literal
-from clconv.errors import GeometryError
+from clconv.errors import ArrayError, GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
 from clconv.problem import MapProblem
@@ -66,11 +66,26 @@ def sum_to(x: Node, shape: tuple[int, ...]) -> Node:
     return reshape(sum_over(x, axes) if axes else x, shape)
 
 
+def _as_was(part: Node, x: Node) -> Node:
+    """A gradient in the element type of what it is the gradient of."""
+    return part if part.dtype == x.dtype or x.dtype == "int32" else make("cast", part, dtype=x.dtype)
+
+
 class Expression(MapOp):
-    """One expression over {0}, {1}, ... and attributes by name; `derivative` gives each input's gradient before un-broadcasting."""
+    """One expression over {0}, {1}, ... and attributes by name; `derivative` gives each input's gradient before un-broadcasting.
+
+    The result is float16 where all tensors are; constants, such as the 2 in `2 * x`, have no say.
+    """
 
     def __init__(self, name: str, expression: str, derivative: Callable[[Node, Node], Gradients] | None = None) -> None:
         self.name, self.expression, self.derivative = name, expression, derivative
+
+    def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        (spec,) = super().infer(inputs, attributes)
+        kinds = {n.dtype for n in inputs if n.op != "constant"} - {"int32"} or {n.dtype for n in inputs} - {"int32"}
+        if not kinds:
+            raise ArrayError(f"{self.name}: element type int32 is not supported here; use float32 or float16: x.astype(np.float32)")
+        return (TensorSpec(spec.shape, "float32" if "float32" in kinds else "float16"),)
 
     def body(self, attributes: Mapping[str, Any]) -> Body:
         count = max((i + 1 for i in range(4) if f"{{{i}}}" in self.expression), default=0)
@@ -82,7 +97,7 @@ class Expression(MapOp):
             return super().gradient(node, upstream)
         assert upstream[0] is not None
         parts = self.derivative(node, upstream[0])
-        return [None if part is None else sum_to(part, x.shape) for part, x in zip(parts, node.inputs, strict=True)]
+        return [None if part is None else _as_was(sum_to(part, x.shape), x) for part, x in zip(parts, node.inputs, strict=True)]
 
 
 # name: (forward over x, whether backward reads "x" or "y", backward over {0} = dy and {1} = that)

@@ -7,7 +7,7 @@ import numpy as np
 from clconv.errors import GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops.base import make
-from clconv.graph.ops.reduce import sum_over
+from clconv.graph.ops.reduce import mean_over, sum_over
 from clconv.graph.ops.shape import reshape
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -52,5 +52,8 @@ def mse_loss(x: Node, target: Node, reduction: str) -> Node:
     each = make("square", x - target)
     if reduction == "none":
         return each
-    total = reshape(sum_over(each, tuple(range(each.ndim))), ())
-    return total if reduction == "sum" else total * (1.0 / each.spec.elements if each.spec.elements else float("nan"))
+    axes = tuple(range(each.ndim))
+    if reduction == "mean" and each.spec.elements:
+        return reshape(mean_over(each, axes), ())  # divided before it is stored: the sum may be beyond float16
+    total = reshape(sum_over(each, axes), ())
+    return total if reduction == "sum" else total * float("nan")

@@ -35,7 +35,7 @@ class BatchNorm(MapOp):
         x, mean, var, gamma, _ = node.inputs
         eps = float_literal(node["eps"])
         axes = (0, *range(2, x.ndim))
-        sums = make("norm_sums", dy, x, mean, axes=axes)
+        sums = make("norm_sums", dy, x, mean, axes=axes, dtype="float32")
         shift, slope = item(sums, 0), item(sums, 1)
         scale = make("map", slope, var, body=Body((("y0", f"x0 / sqrt(x1 + {eps})"),)), named="batch_norm_backward_gamma")
         if not node["training"]:

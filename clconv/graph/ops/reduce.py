@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,8 +54,8 @@ class Mean(ReduceOp):
 
     def gradient(self, node: Node, upstream: Gradients) -> Gradients:
         assert upstream[0] is not None
-        count = node.inputs[0].spec.elements / max(1, node.spec.elements)
-        return (make("expand", upstream[0] * (1.0 / count), shape=node.inputs[0].shape),)
+        count = math.prod(node.inputs[0].shape[axis] for axis in node["axes"])
+        return (make("expand", upstream[0] * (1.0 / max(1, count)), shape=node.inputs[0].shape),)
 
 
 class Variance(ReduceOp):
