@@ -28,7 +28,7 @@ from clconv.problem import (
     parse,
 )
 from clconv.problem.conv import Epilogue
-from clconv.tensor import PLAIN, Blocked, Packed, Strided, TensorSpec
+from clconv.tensor import Blocked, Packed, Strided, TensorSpec
 from tests.support import NUMPY, integers, pack_weights, run_plan, sum_bound, traits
 
 Arrays = dict[str, np.ndarray]
@@ -63,13 +63,13 @@ GROUPED = (
     "n2c32i5x3k64f3x3p1g2",  # whole blocks of channels
     "n2c64i3x1k32f3x3p1g2",
 )
-WITH_EPILOGUE = ("n2c17i5x7k33f3x3p1+bias+leaky_relu(0.5)+res", "deconv n3c17i3x5k9f2x2s3o1+bias+leaky_relu(0.5)+res")
-# Even, overlapping, dilated and one-sided, one and three axes; every rule of a mean.
+WITH_EPILOGUE = ("n2c17i5x7k33f3x3p1+bias+leaky_relu(0.5)+res",)
+# Even, overlapping, dilated and one-sided, three axes; every rule of a mean.
 POOLS = (
     "maxpool n3c17i7x5f3x3s2p1", "maxpool n1c3i1x1f3x3s2p1:idx", "avgpool n2c1i5x11f3x3s2p1", "avgpool n1c33i7x5f3x3s2p1:nopad",
-    "maxpool n2c33i5x7f3x2s1x2p1,0x0,1d2x1:idx", "maxpool n1c1i9x2f3x2s1x2p1,0x0,1d2x1", "avgpool n1c3i5x7f3x2s1x2p1,0x0,1d2x1",
-    "avgpool n3c17i8x8f3x3s2p1:ceil", "maxpool n3c3i10x13f2x2", "avgpool n1c17i2x2f2x2", "maxpool n2c3i11f4s3p2",
-    "maxpool n1c2i3x5x4f2x3x2s1x2x2p1", "avgpool n2c3i11x13f3x3s2p1:div7",
+    "maxpool n2c33i5x7f3x2s1x2p1,0x0,1d2x1:idx", "maxpool n1c1i9x2f3x2s1x2p1,0x0,1d2x1:idx", "avgpool n1c3i5x7f3x2s1x2p1,0x0,1d2x1",
+    "avgpool n3c17i8x8f3x3s2p1:ceil", "maxpool n3c3i10x13f2x2", "avgpool n1c17i2x2f2x2", "maxpool n1c2i3x5x4f2x3x2s1x2x2p1",
+    "avgpool n2c3i11x13f3x3s2p1:div7",
 )  # fmt: skip
 ADAPTIVE = (((7, 5), (3, 2), 3, 17), ((3, 4), (5, 9), 1, 3), ((1, 1), (1, 1), 2, 33))
 
@@ -345,8 +345,3 @@ def devices() -> tuple[DeviceTraits, ...]:
     """The device under test, and made-up ones whose kernels run on it too."""
     return traits(), DeviceTraits.cpu(8), DeviceTraits.gpu()
 
-
-__all__ = [
-    "CHANNELS", "BATCHES", "GEOMETRIES", "PLAIN", "Arrays", "Prepared", "all_cases", "bounds", "check", "conv_cases", "devices", "expected",
-    "kind_of", "operands_of", "prepare",
-]  # fmt: skip

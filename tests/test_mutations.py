@@ -164,7 +164,6 @@ MUTANTS = [
     Mutant("channels beyond the last", DIRECT, "conv_direct", "k < TILE_K && k0 + k < own; ++k", "k < TILE_K; ++k"),
     Mutant("phase", DIRECT, "conv_direct phases", "c * w_reduced + TAP0_W(phase_w)", "c * w_reduced"),
     Mutant("zeros of the padding", "conv_direct_stage", "conv_direct", "for (; i < pitch; i += GROUP) to[i] = 0.0f;", ""),
-    Mutant("bound", "conv_direct_stage", "conv_direct", "y >= 0 && y < height", "y >= 0 && y <= height"),
     Mutant("tail", "conv_direct_backward_weights", "conv_direct weights",
            "inside ? READ_STAGED(x_row + x_${c}_at + column_${s} + q) : (vec)(0.0f)", "READ_STAGED(x_row + x_${c}_at + column_${s} + q)"),
     Mutant("first split", "conv_direct_backward_weights", "conv_direct weights", "for (int split = 0; split < splits; ++split)",
@@ -183,12 +182,9 @@ MUTANTS = [
     Mutant("window beyond the last", "pool_direct_backward", "pool_direct mean's gradient", "p >= p_count) continue;",
            "p > p_count) continue;"),
     Mutant("NaN", "pool_blocked", "pool_blocked maximum", "lost |= value != value;", "lost |= (ivec)(0);"),
-    Mutant("dilation", "pool_blocked", "pool_blocked mean's gradient", "if ((row - top) % DILATION_H != 0) continue;", ""),
     Mutant("mirrored window", "lrn_direct", "lrn_direct", "below = c - (WINDOW - 1) / 2, above = c + WINDOW / 2;",
            "below = c - WINDOW / 2, above = c + (WINDOW - 1) / 2;"),
     Mutant("lanes that are no channels", "map_blocked", "map_blocked", 'f"lane < lanes ? {y.name} : 0.0f"', "y.name"),
-    Mutant("carry of the loops", "map_strided", "map_strided",
-           "if (position${axis} == extent${axis}) { position${axis} = 0; ++position${axis - 1}; }", ""),
     Mutant("rest of a row", "reduce_strided", "reduce_strided rows", "for (; column < end; ++column) {",
            "for (; column + 1 < end; ++column) {"),
     Mutant("tail channels", "reorder_blocked", "reorder_blocked gather",
@@ -199,6 +195,10 @@ MUTANTS = [
 ]  # fmt: skip
 
 MORE_MUTANTS = [
+    Mutant("bound", "conv_direct_stage", "conv_direct", "y >= 0 && y < height", "y >= 0 && y <= height"),
+    Mutant("dilation", "pool_blocked", "pool_blocked mean's gradient", "if ((row - top) % DILATION_H != 0) continue;", ""),
+    Mutant("carry of the loops", "map_strided", "map_strided",
+           "if (position${axis} == extent${axis}) { position${axis} = 0; ++position${axis - 1}; }", ""),
     Mutant("dilation", DIRECT, "conv_direct", "BASE_W(phase_w) + tw * STEP_W", "BASE_W(phase_w) + tw"),
     Mutant("bias of a group", BLOCKED, "conv_blocked groups", "LOAD(bias, group * filters + block0", "LOAD(bias, block0"),
     Mutant("first split", GRADIENT, "conv_blocked_weights", "for (int split = 1; split < splits; ++split)",
