@@ -7,19 +7,14 @@ keyword-only: `out=` (an array or view to write into), `algorithm=` (force one o
 
 from clconv.functional.activation import dropout, elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, tanh
 from clconv.functional.arithmetic import add, cast, div, matmul, mean, mul, sub, sum
-from clconv.functional.convolution import (
-    conv1d,
+from clconv.functional.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from clconv.functional.convolution_gradients import (
     conv1d_input,
     conv1d_weight,
-    conv2d,
     conv2d_input,
     conv2d_weight,
-    conv3d,
     conv3d_input,
     conv3d_weight,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
 )
 from clconv.functional.linear import linear
 from clconv.functional.loss import cross_entropy, mse_loss

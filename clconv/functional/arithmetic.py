@@ -79,7 +79,7 @@ def mean(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = Fal
 
 @operation
 def matmul(input: Any, other: Any) -> Any:
-    """Product of matrices (m, k) x (k, n), or of batches of them (..., m, k) x (..., k, n) with equal leading axes, or (k, n) for all of them."""
+    """Product of matrices (m, k) x (k, n), or of batches (..., m, k) x (..., k, n) with equal leading axes, or one (k, n) for all."""
     a, b = floating(input, "matmul"), floating(other, "matmul")
     if a.ndim < 2 or b.ndim < 2:
         raise GeometryError(f"matmul: both operands need two axes or more, got {a.shape} and {b.shape}; add one with x[None]")

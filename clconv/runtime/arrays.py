@@ -43,7 +43,7 @@ def dtype_of(array: cla.Array, what: str) -> str:
 
 
 def layout_of(array: cla.Array, alignment: int) -> Layout:
-    """PLAIN for a contiguous array that starts at an address a sub-buffer may start at, else Strided from the nearest such address before it.
+    """PLAIN for a contiguous array that starts at an address a sub-buffer may start at, else Strided from the last such before it.
 
     From there, not from the base: views of one shape that start at different places, such as the images of a data set, look the same.
     """
