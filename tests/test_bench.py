@@ -66,18 +66,24 @@ def test_median_least_and_spread() -> None:
 
 
 PROBLEMS = [
-    "conv n2c5i9x8k6f3x3s2p1+bias+leaky_relu(0.25)+res",
-    "conv n2c4i9x8k6f3x2p1,0g2:bwd_d",
-    "conv n3c4i9k6f3p1:bwd_w",
-    "deconv n1c4i5x5k6f4x4s2p1:f16+bias",
+    "conv n2c3i9x8k3f3x3p1+bias+leaky_relu(0.5)+res",
+    "conv n2c6i9x8k6f3x3p1g2:bwd_d",
+    "conv n3c3i9x8k3f3x3p1:bwd_w",
+    "deconv n1c3i5x5k3f2x2s3o1",
     "maxpool n2c3i9x8f3x3s2p1:idx",
     "maxpool n2c3i9x8f2x2:bwd_d",
     "avgpool n2c3i9x8f3x3s2p1:nopad",
     "avgpool n2c3i9x8f3x3s2p1:bwd_d:f16",
 ]
+MORE_PROBLEMS = [
+    "conv n2c5i9x8k6f3x3s2p1+bias+leaky_relu(0.25)+res",
+    "conv n2c4i9x8k6f3x2p1,0g2:bwd_d",
+    "conv n3c4i9k6f3p1:bwd_w",
+    "deconv n1c4i5x5k6f4x4s2p1:f16+bias",
+]
 
 
-@pytest.mark.parametrize("text", PROBLEMS)
+@pytest.mark.parametrize("text", [*PROBLEMS, *(pytest.param(text, marks=pytest.mark.exhaustive) for text in MORE_PROBLEMS)])
 def test_every_algorithms_result_is_checked_and_right(text: str, queue) -> None:
     problem = parse(text)
     operands = random_operands(problem)

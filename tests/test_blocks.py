@@ -140,7 +140,7 @@ def test_changed_weights_are_packed_again_and_only_then(queue):
 
 def test_planned_bytes_are_the_bytes_allocated(queue):
     run = clconv.compile(randomised(Inception(48, 16, (24, 32), (8, 16), 24)), (2, 48, 10, 10), queue)
-    assembly, executor = run._variants[run._plain]
+    assembly, executor = run._main.assembly, run._main.executor
     assert (assembly.memory.total, assembly.prepared_memory.total) == (executor._arena.size, executor._prepared.size)
 
 

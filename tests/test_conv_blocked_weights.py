@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,9 +33,16 @@ def widen(layout: Blocked, extra: tuple[int, int, int, int], first: int, more: i
     return Blocked(layout.block, ((a + top, b + bottom), (c + left, d + right)), first + own + more, first)
 
 
+def shared_params(problem: ConvProblem) -> ConvBlockedWeightsParams:
+    """Those of one number of filters, so that other numbers run the same kernels."""
+    if problem.geometry.groups > 1:
+        return ALGORITHM.defaults(problem, CPU)
+    return ALGORITHM.defaults(replace(problem, filters=20 if problem.channels <= 4 else 1), CPU)
+
+
 def run(problem: ConvProblem, x: np.ndarray, dy: np.ndarray, traits: DeviceTraits = CPU, params: ConvBlockedWeightsParams | None = None,
         wide: bool = False) -> np.ndarray:
-    chosen = params or ALGORITHM.defaults(problem, traits)
+    chosen = params or (shared_params(problem) if traits == CPU else ALGORITHM.defaults(problem, traits))
     layouts = dict(ALGORITHM.wants(problem, traits, chosen))
     if wide:
         layouts["x"] = widen(layouts["x"], (1, 0, 2, 1), 1, 1, problem.channels)
@@ -49,9 +58,9 @@ GEOMETRIES = {
     "1x1": (ConvGeometry.make((1, 1)), (5, 7)),
     "1x1 stride 2": (ConvGeometry.make((1, 1), stride=2), (5, 7)),
     "7x7 stride 2": (ConvGeometry.make((7, 7), stride=2, padding=3), (13, 13)),
-    "even kernel, one-sided padding": (ConvGeometry.make((2, 4), stride=(2, 1), padding=((1, 0), (0, 2))), (8, 9)),
+    "even kernel, one-sided padding": (ConvGeometry.make((2, 4), stride=2, padding=((1, 0), (0, 1))), (8, 9)),
     "stride above kernel": (ConvGeometry.make((2, 2), stride=3), (11, 8)),
-    "dilation with stride": (ConvGeometry.make((3, 2), stride=(1, 2), dilation=(2, 3), padding=((2, 1), (0, 3))), (9, 10)),
+    "dilation with stride": (ConvGeometry.make((3, 3), stride=2, dilation=2, padding=((1, 1), (1, 1))), (9, 10)),
     "1-D": (ConvGeometry.make((5,), stride=2, padding=2), (17,)),
 }
 SIZES = [(3, 17, 33), (1, 33, 17), (2, 8, 1), (3, 3, 20), (2, 1, 17)]
@@ -68,6 +77,16 @@ def test_whole_numbers_match_bit_for_bit(name: str) -> None:
         expected = reference.conv_backward_weights(x, dy, geometry)
         for wide in (False, True):
             np.testing.assert_array_equal(run(problem, x, dy, wide=wide), expected, err_msg=f"{problem} {wide=}")
+
+
+def test_the_tiles_that_each_number_of_filters_wants() -> None:
+    geometry, size = GEOMETRIES["3x3"]
+    rng = np.random.default_rng(10)
+    for batch, channels, filters in SIZES:
+        problem = problem_of(geometry, batch, channels, filters, size)
+        x, dy = integers(rng, problem.x_shape), integers(rng, problem.y_shape)
+        expected = reference.conv_backward_weights(x, dy, geometry)
+        np.testing.assert_array_equal(run(problem, x, dy, params=ALGORITHM.defaults(problem, CPU)), expected, err_msg=str(problem))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (6, 1)])
@@ -90,15 +109,16 @@ def test_groups_of_whole_blocks() -> None:
             np.testing.assert_array_equal(run(problem, x, dy, wide=wide), expected)
 
 
-@pytest.mark.parametrize("block", [4, 16])
-def test_other_vector_widths(block: int) -> None:
+@pytest.mark.parametrize(
+    ("block", "few_channels"), [(4, False), (16, True), *(pytest.param(*row, marks=pytest.mark.exhaustive) for row in ((4, True), (16, False)))]
+)
+def test_other_vector_widths(block: int, few_channels: bool) -> None:
     geometry = ConvGeometry.make((3, 3), padding=1)
     rng = np.random.default_rng(4)
     traits = DeviceTraits.cpu(block)
-    for batch, channels, filters in ((2, 17, 33), (1, 3, 5)):
-        problem = problem_of(geometry, batch, channels, filters, (6, 7))
-        x, dy = integers(rng, problem.x_shape), integers(rng, problem.y_shape)
-        np.testing.assert_array_equal(run(problem, x, dy, traits), reference.conv_backward_weights(x, dy, geometry))
+    problem = problem_of(geometry, *((1, 3, 5) if few_channels else (2, 17, 33)), (6, 7))
+    x, dy = integers(rng, problem.x_shape), integers(rng, problem.y_shape)
+    np.testing.assert_array_equal(run(problem, x, dy, traits), reference.conv_backward_weights(x, dy, geometry))
 
 
 def test_real_data_within_the_bound_and_the_same_bits_twice() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
 import pytest
 
 import clconv
@@ -107,6 +108,26 @@ def test_other_runs_notice_that_a_step_was_undone(queue: Any, course: Any) -> No
     with injected(Faults("launch", launches)), pytest.raises(DeviceError):
         trainer.step(IMAGES, TARGET)
     np.testing.assert_array_equal(predict(IMAGES).get(), before)
+
+
+def test_parameters_shared_with_another_queue(queue: Any, course: Any) -> None:
+    """Runs on two queues wait for one another, and reading a parameter for both."""
+    trainer = built(queue)
+    predict = clconv.compile(trainer.net, IMAGES.shape, cl.CommandQueue(queue.context, queue.device))
+
+    def both() -> None:
+        put(trainer, course[0][1])
+        trainer.steps = 0
+        predict(IMAGES)
+        trainer.step(IMAGES, TARGET)
+        predict(IMAGES)
+
+    for _ in each_fault(both, "flush copy launch"):
+        put(trainer, course[0][1])
+        predict(IMAGES)
+        assert float(trainer.step(IMAGES, TARGET).get()) == course[1][0]
+        predict(IMAGES)
+        assert_same_state(state_of(trainer), course[1][1])
 
 
 def test_a_step_from_values_that_only_the_device_holds(queue: Any, course: Any) -> None:

@@ -160,7 +160,7 @@ def test_an_operand_may_be_the_memory_of_the_output() -> None:
     np.testing.assert_array_equal(load(memory[0].get(), problem.spec("y0")), np.maximum(x[0] + x[1], 0))
 
 
-@pytest.mark.parametrize("block", [4, 16])
+@pytest.mark.parametrize("block", [pytest.param(4, marks=pytest.mark.exhaustive), 16])
 def test_other_vector_widths(block: int) -> None:
     shape = (2, 19, 5, 3)
     x = [integers(np.random.default_rng(10), s) for s in (shape, (1, 19, 1, 1))]

@@ -21,6 +21,7 @@ from tests.support import NUMPY, integers, run_plan, traits
 ALGORITHM = MapStrided()
 SUM = (("t0", "x0 + x1"), ("y0", "t0 < 0.0f ? 0.0f : t0"))
 GPU = DeviceTraits.gpu()
+RARELY_GPU = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu", marks=pytest.mark.exhaustive)])
 DEVICES = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu")])
 
 
@@ -64,7 +65,7 @@ def test_broadcasts_as_numpy_does(shape, other, device):
     np.testing.assert_array_equal(out["y0"], reference.relu(x + b))
 
 
-@DEVICES
+@RARELY_GPU
 def test_views_of_any_strides(device):
     shape = (3, 5, 7)
     rng = np.random.default_rng(1)
@@ -82,7 +83,7 @@ def test_a_view_that_repeats_itself():
     np.testing.assert_array_equal(out["y0"], reference.relu(x + row))
 
 
-@DEVICES
+@RARELY_GPU
 def test_several_outputs_of_several_types(device):
     shape = (5, 13)
     rng = np.random.default_rng(4)
@@ -121,7 +122,7 @@ def test_scalars_are_arguments_of_the_run():
         np.testing.assert_array_equal(run(problem, {"x0": x}, rate=rate, step=step)["y0"], x * np.float32(rate) + step)
 
 
-@DEVICES
+@RARELY_GPU
 def test_index_is_the_position_in_c_order(device):
     for shape, other in (((4, 3, 50), (3, 1)), ((9001,), (9001,))):
         problem = MapProblem(shape=shape, operands=(TensorSpec(other),), statements=(("y0", "(float)index + x0"),), uses_index=True)
@@ -209,7 +210,7 @@ def test_half_is_rounded_once():
     np.testing.assert_array_equal(run(problem, {"x0": x})["y0"], (exact * exact + exact).astype(np.float32).astype(np.float16))
 
 
-@DEVICES
+@RARELY_GPU
 def test_square_roots_are_rounded_to_nearest_on_cpus(device):
     x = np.random.default_rng(8).uniform(0, 100, 4099).astype(np.float32)
     problem = MapProblem(shape=x.shape, operands=(TensorSpec(x.shape),), statements=(("y0", "sqrt(x0)"),))

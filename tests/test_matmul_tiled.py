@@ -18,7 +18,24 @@ from tests.support import integers, run_plan, sum_bound, traits
 ALGORITHM = MatmulTiled()
 GPU = DeviceTraits.gpu()
 DEVICES = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu")])
-TRANSPOSES = pytest.mark.parametrize("transpose_a, transpose_b", [(False, False), (False, True), (True, False), (True, True)])
+FLAGS = [(False, False), (False, True), (True, False), (True, True)]
+TRANSPOSES = pytest.mark.parametrize("transpose_a, transpose_b", FLAGS)
+EPILOGUES = {
+    "all": Epilogue(bias=True, residual=True, activation=("leaky_relu", 0.25)),
+    "bias and relu": Epilogue(bias=True, activation=("relu", 0.0)),
+}
+
+
+def device_and_flags(default: set[tuple[str, bool, bool]]) -> pytest.MarkDecorator:
+    """Both devices with all transposes; a default run has those of `default` only, because each is a kernel of its own."""
+    rows = [
+        pytest.param(device, a, b, id=f"{name}-{a}-{b}", marks=() if (name, a, b) in default else pytest.mark.exhaustive)
+        for name, device in (("own", None), ("gpu", GPU))
+        for a, b in FLAGS
+    ]
+    return pytest.mark.parametrize("device, transpose_a, transpose_b", rows)
+
+
 # (m, n, k): one row, few rows (dot products, b in place), one tile and one more, several chunks of k and blocks of rows, ragged everywhere
 SIZES = [
     (1, 10, 400), (1, 1000, 37), (4, 33, 130), (5, 16, 129), (6, 48, 300), (7, 17, 3), (3, 3, 3), (12, 32, 128),
@@ -71,17 +88,22 @@ def test_batches(transpose_a, transpose_b, device):
         np.testing.assert_array_equal(run(problem, given, device), expected(problem, given), err_msg=str(problem))
 
 
-@DEVICES
-@TRANSPOSES
-@pytest.mark.parametrize(
-    "epilogue", [Epilogue(bias=True, residual=True, activation=("leaky_relu", 0.25)), Epilogue(bias=True, activation=("relu", 0.0))]
-)
-def test_epilogue(transpose_a, transpose_b, epilogue, device):
+def check_epilogue(epilogue: Epilogue, device: DeviceTraits | None, transpose_a: bool, transpose_b: bool) -> None:
     rng = np.random.default_rng(2)
     for batch, m, n, k in ((1, 2, 37, 10), (1, 31, 10, 20), (2, 5, 16, 9), (1, 6, 21, 5)):
         problem = MatmulProblem(m, n, k, batch, transpose_a, transpose_b, epilogue=epilogue)
         given = operands(problem, rng)
         np.testing.assert_array_equal(run(problem, given, device), expected(problem, given), err_msg=str(problem))
+
+
+@device_and_flags({("own", False, True), ("own", True, False), ("gpu", True, True)})
+def test_epilogue_of_everything(transpose_a, transpose_b, device):
+    check_epilogue(EPILOGUES["all"], device, transpose_a, transpose_b)
+
+
+@device_and_flags({("own", False, True), ("gpu", False, True)})
+def test_epilogue_of_bias_and_relu(transpose_a, transpose_b, device):
+    check_epilogue(EPILOGUES["bias and relu"], device, transpose_a, transpose_b)
 
 
 @TRANSPOSES
@@ -94,8 +116,7 @@ def test_real_data_stays_within_the_bound(transpose_a, transpose_b):
         assert (np.abs(run(problem, given) - expected(problem, given)) <= sum_bound(k, magnitude)).all(), problem
 
 
-@DEVICES
-@TRANSPOSES
+@device_and_flags({("own", False, False), ("own", True, True), ("gpu", False, True)})
 def test_half_storage_has_float_sums(transpose_a, transpose_b, device):
     rng = np.random.default_rng(4)
     epilogue = Epilogue(bias=True, residual=True)
@@ -109,7 +130,7 @@ def test_half_storage_has_float_sums(transpose_a, transpose_b, device):
 @DEVICES
 def test_nan_stays_in_its_row_and_column_and_passes_the_activation(device):
     for m, n, k in ((2, 40, 20), (40, 21, 20)):
-        problem = MatmulProblem(m, n, k, transpose_b=True, epilogue=Epilogue(bias=True, activation=("relu", 0.0)))
+        problem = MatmulProblem(m, n, k, transpose_b=True, epilogue=EPILOGUES["bias and relu"])
         given = operands(problem, np.random.default_rng(5))
         given["a"][1, 3], given["b"][n - 1, 2], given["bias"][0] = np.nan, np.inf, np.nan
         with np.errstate(invalid="ignore"):

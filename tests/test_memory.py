@@ -113,7 +113,7 @@ def test_live_tensors_of_a_network_never_share_memory(name: str, traits: DeviceT
 
 def test_planned_bytes_are_allocated_bytes(queue) -> None:
     run = clconv.compile(models.lenet5(), (2, 1, 28, 28), queue)
-    assembly, executor = run._variants[run._plain]
+    assembly, executor = run._main.assembly, run._main.executor
     assert run.memory["activations"] == assembly.memory.total == executor._arena.size > 0
     assert run.memory["prepared"] == assembly.prepared_memory.total
     assert run.memory["parameters"] == 4 * 61706, "LeNet-5 has 61,706 parameters"

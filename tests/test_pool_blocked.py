@@ -21,9 +21,10 @@ GEOMETRIES = {
     "2x2": (PoolGeometry.make(2, rank=2), ((8, 10), (7, 11), (2, 2))),
     "3x3 stride 2 padded": (PoolGeometry.make(3, 2, 1, rank=2), ((13, 11), (1, 1), (2, 5), (112, 3))),
     "3x3 stride 1 same": (PoolGeometry.make(3, 1, 1, rank=2), ((7, 5), (1, 4))),
-    "ceil": (PoolGeometry.make((3, 2), (2, 3), ((1, 1), (0, 1)), ceil_mode=True, rank=2), ((8, 9), (7, 6), (4, 4))),
+    "ceil": (PoolGeometry.make(3, 2, 1, ceil_mode=True, rank=2), ((8, 10), (7, 6), (4, 4))),
+    "ceil, not square": (PoolGeometry.make((3, 2), (2, 3), ((1, 1), (0, 1)), ceil_mode=True, rank=2), ((8, 9), (7, 6), (4, 4))),
     "stride above kernel": (PoolGeometry.make((1, 2), 3, rank=2), ((7, 8),)),
-    "dilation, one-sided": (PoolGeometry.make((2, 3), (1, 2), ((1, 0), (0, 2)), (3, 2), rank=2), ((9, 8), (5, 7))),
+    "dilation, one-sided": (PoolGeometry.make((3, 2), (1, 2), ((1, 0), (0, 1)), (2, 1), rank=2), ((9, 8), (5, 7))),
     "1-D": (PoolGeometry.make(3, 2, 1, rank=1), ((17,), (1,))),
 }
 
@@ -58,7 +59,11 @@ def forward(kind: str, geometry: PoolGeometry, batch: int, channels: int, size: 
     return PoolProblem(kind, geometry, batch, channels, size, **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", GEOMETRIES)
+RARE = {"3x3 stride 1 same", "ceil, not square"}
+"""Near others of the list: each would be three kernels more in a default run."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.exhaustive if name in RARE else ()) for name in GEOMETRIES])
 def test_maximum_and_its_gradient(name: str) -> None:
     geometry, sizes = GEOMETRIES[name]
     rng = np.random.default_rng(1)
@@ -79,8 +84,18 @@ def test_maximum_and_its_gradient(name: str) -> None:
                 np.testing.assert_array_equal(dx, reference.max_pool_backward(dy, indices, size))
 
 
-@pytest.mark.parametrize("rule", ["padded", "inside", "divisor"])
-@pytest.mark.parametrize("name", ["2x2", "3x3 stride 2 padded", "ceil", "dilation, one-sided"])
+def means() -> list[object]:
+    """Geometries with rules of the divisor, pairwise in a default run."""
+    rare = {("2x2", "divisor"), ("dilation, one-sided", "divisor")}
+    names = ("2x2", "3x3 stride 2 padded", "ceil", "ceil, not square", "dilation, one-sided")
+    return [
+        pytest.param(name, rule, marks=pytest.mark.exhaustive if name in RARE or (name, rule) in rare else ())
+        for name in names
+        for rule in ("padded", "inside", "divisor")
+    ]
+
+
+@pytest.mark.parametrize(("name", "rule"), means())
 def test_mean_and_its_gradient(name: str, rule: str) -> None:
     geometry, sizes = GEOMETRIES[name]
     rng = np.random.default_rng(2)
@@ -146,7 +161,7 @@ def test_half_storage(kind: str) -> None:
         assert (np.abs(got - exact) <= spacing / 2 + sum_bound(9, reference.avg_pool(np.abs(x), geometry))).all()
 
 
-@pytest.mark.parametrize("block", [4, 16])
+@pytest.mark.parametrize("block", [pytest.param(4, marks=pytest.mark.exhaustive), 16])
 def test_other_vector_widths(block: int) -> None:
     geometry = GEOMETRIES["3x3 stride 2 padded"][0]
     x = integers(np.random.default_rng(6), (2, 19, 9, 7))

@@ -55,7 +55,7 @@ def test_sum_and_maximum(batch: bool, wide: bool) -> None:
 
 
 @pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("batch", [pytest.param(False, marks=pytest.mark.exhaustive), True])
 def test_several_results_from_operands_of_all_kinds(batch: bool, wide: bool) -> None:
     rng = np.random.default_rng(2)
     statements, post = (("t0", "x1 - x2"), ("r0", "x0"), ("r1", "x0 * t0"), ("r2", "x3")), ("r", "2.0f * r", "r / count")
@@ -106,7 +106,7 @@ def test_nan_and_infinities(batch: bool) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("batch", [pytest.param(False, marks=pytest.mark.exhaustive), True])
 def test_half_storage_sums_in_float(batch: bool) -> None:
     shape = (3, 11, 16, 16)
     x, axes = np.random.default_rng(6).integers(0, 9, shape).astype(np.float16), axes_of(shape, batch)
@@ -116,7 +116,7 @@ def test_half_storage_sums_in_float(batch: bool) -> None:
     np.testing.assert_array_equal(got, x.mean(axes, keepdims=True, dtype=np.float32).astype(np.float16))
 
 
-@pytest.mark.parametrize("block", [4, 16])
+@pytest.mark.parametrize("block", [pytest.param(4, marks=pytest.mark.exhaustive), 16])
 def test_other_vector_widths(block: int) -> None:
     shape = (2, 19, 5, 3)
     x = integers(np.random.default_rng(7), shape)

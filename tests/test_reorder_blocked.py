@@ -39,7 +39,7 @@ def slices(channels: int, block: int) -> list[Blocked]:
     return [Blocked(block), Blocked(block, HALO), Blocked(block, blocks=own + 3, first=2), Blocked(block, HALO, own + 1, 1)]
 
 
-@pytest.mark.parametrize("block", [1, 4, 8, 16])
+@pytest.mark.parametrize("block", [1, pytest.param(4, marks=pytest.mark.exhaustive), 8, 16])
 def test_plain_to_blocked_and_back(block: int) -> None:
     for shape in SHAPES if block == 8 else SHAPES[:5]:
         for layout in slices(shape[1], block):
@@ -92,11 +92,23 @@ def test_blocked_to_views() -> None:
             run(shape, Blocked(1, HALO), view)
 
 
-@pytest.mark.parametrize("dtypes", [("float16", "float16"), ("float32", "float16"), ("float16", "float32"), ("int32", "int32")])
-def test_element_types(dtypes: tuple[str, str]) -> None:
-    shape = (2, 11, 5, 7)
-    for x, y in ((PLAIN, Blocked(8, HALO)), (Blocked(8, HALO), PLAIN), (Blocked(8), Blocked(8, HALO))):
-        run(shape, x, y, dtypes)
+MOVES = {"in": (PLAIN, Blocked(8, HALO)), "out": (Blocked(8, HALO), PLAIN), "within": (Blocked(8), Blocked(8, HALO))}
+TYPES = [("float16", "float16"), ("float32", "float16"), ("float16", "float32"), ("int32", "int32")]
+
+
+def types_and_moves() -> list[object]:
+    """A default run has the conversions each one way: into blocks to half, out of them to float, half both ways."""
+    rare = {(("float32", "float16"), "out"), (("float16", "float32"), "in"), (("float16", "float32"), "within"), (TYPES[3], "within")}
+    return [
+        pytest.param(dtypes, move, marks=pytest.mark.exhaustive if (dtypes, move) in rare else (), id=f"{'-'.join(dtypes)}-{move}")
+        for dtypes in TYPES
+        for move in MOVES
+    ]
+
+
+@pytest.mark.parametrize(("dtypes", "move"), types_and_moves())
+def test_element_types(dtypes: tuple[str, str], move: str) -> None:
+    run((2, 11, 5, 7), *MOVES[move], dtypes)
 
 
 def test_rounding_to_half_is_to_the_nearest_even_and_nan_stays() -> None:

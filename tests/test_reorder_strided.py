@@ -16,6 +16,7 @@ from tests.support import integers, run_plan, traits
 
 ALGORITHM = ReorderStrided()
 GPU = DeviceTraits.gpu()
+RARELY_GPU = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu", marks=pytest.mark.exhaustive)])
 DEVICES = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu")])
 
 
@@ -46,7 +47,7 @@ def test_every_order_of_axes_to_and_from_plain(device):
             np.testing.assert_array_equal(run(problem.with_layouts(y=layout), x, device), x, err_msg=f"to {order}")
 
 
-@DEVICES
+@RARELY_GPU
 def test_between_views_with_gaps(device):
     rng = np.random.default_rng(1)
     for shape in ((3, 5, 7, 9), (1, 16, 12, 12), (2, 1, 1, 5)):
@@ -56,7 +57,7 @@ def test_between_views_with_gaps(device):
             np.testing.assert_array_equal(run(problem, x, device), x, err_msg=f"{shape} {source} {target}")
 
 
-@DEVICES
+@RARELY_GPU
 def test_reversed_and_repeated_inputs(device):
     shape = (6, 9)
     x = integers(np.random.default_rng(2), shape, 100)
@@ -68,15 +69,31 @@ def test_reversed_and_repeated_inputs(device):
     np.testing.assert_array_equal(run(ReorderProblem(shape).with_layouts(x=Strided((1, 0), 2)), column, device), column)
 
 
-@DEVICES
-@pytest.mark.parametrize("dtype, out_dtype", [("float32", "float16"), ("float16", "float32"), ("float16", "float16"), ("int32", "int32")])
-def test_element_types(dtype, out_dtype, device):
+WAYS = {"plain": {}, "from a view": {"x": permuted((4, 21, 33), (0, 2, 1), 1)}, "to a view": {"y": permuted((4, 21, 33), (2, 0, 1), 0, 2)}}
+TYPES = [("float32", "float16"), ("float16", "float32"), ("float16", "float16"), ("int32", "int32")]
+
+
+def types_and_ways() -> list[object]:
+    """Both devices; a default run has every type and every way, not each of them together."""
+    default = {
+        ("own", 0, "plain"), ("own", 0, "to a view"), ("own", 1, "plain"), ("own", 2, "from a view"), ("own", 3, "plain"), ("own", 3, "to a view"),
+        ("gpu", 0, "plain"), ("gpu", 1, "from a view"), ("gpu", 3, "to a view"),
+    }  # fmt: skip
+    return [
+        pytest.param(device, *dtypes, way, marks=() if (name, i, way) in default else pytest.mark.exhaustive, id=f"{name}-{'-'.join(dtypes)}-{way}")
+        for name, device in (("own", None), ("gpu", GPU))
+        for i, dtypes in enumerate(TYPES)
+        for way in WAYS
+    ]
+
+
+@pytest.mark.parametrize("device, dtype, out_dtype, way", types_and_ways())
+def test_element_types(device, dtype, out_dtype, way):
     shape = (4, 21, 33)
     rng = np.random.default_rng(3)
     x = rng.integers(-(2**31), 2**31, shape).astype(np.int32) if dtype == "int32" else (rng.standard_normal(shape) * 100).astype(dtype)
-    for layout in ({}, {"x": permuted(shape, (0, 2, 1), 1)}, {"y": permuted(shape, (2, 0, 1), 0, 2)}):
-        problem = ReorderProblem(shape, dtype, out_dtype).with_layouts(**layout)
-        np.testing.assert_array_equal(run(problem, x, device), x.astype(out_dtype))
+    problem = ReorderProblem(shape, dtype, out_dtype).with_layouts(**WAYS[way])
+    np.testing.assert_array_equal(run(problem, x, device), x.astype(out_dtype))
 
 
 def test_nan_infinities_and_signed_zeros_survive():

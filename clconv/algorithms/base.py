@@ -18,10 +18,14 @@ class Params(Protocol):
 
 
 class Algorithm(Generic[Q]):
-    """The questions that selection, tuning, tests and benchmarks ask. `takes` is the problem class it is written for."""
+    """The questions that selection, tuning, tests and benchmarks ask.
+
+    `takes` is the problem class it is written for; `takes_strided` whether its inputs may be views as they are.
+    """
 
     name: str
     takes: type[Q]
+    takes_strided = False
 
     def why_not(self, problem: Q, traits: DeviceTraits) -> str | None:
         """None if applicable, else one sentence: "needs stride 1, got (2, 2)". Looks at the request, not at its layouts."""

@@ -40,6 +40,7 @@ class MapStrided(Algorithm[MapProblem]):
 
     name = "map_strided"
     takes = MapProblem
+    takes_strided = True
 
     def why_not(self, problem: MapProblem, traits: DeviceTraits) -> str | None:
         return None

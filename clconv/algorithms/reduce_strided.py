@@ -64,6 +64,7 @@ class ReduceStrided(Algorithm[ReduceProblem]):
 
     name = "reduce_strided"
     takes = ReduceProblem
+    takes_strided = True
 
     def why_not(self, problem: ReduceProblem, traits: DeviceTraits) -> str | None:
         return None

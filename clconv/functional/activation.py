@@ -82,8 +82,8 @@ def _dropout(input: Any, p: float, stream: int) -> Any:
 def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: int | None = None) -> Any:
     """Zeros each element with probability p and scales the rest by 1 / (1 - p) (Srivastava et al. 2014).
 
-    Counter-based: one seed gives the same bits on every device. On arrays, `seed` None draws a new one; in a graph, the run's seed and
-    step number decide, and every call of dropout draws its own numbers.
+    Counter-based: one seed gives the same bits on every device. On arrays, `seed` None draws a new one; in a network, the run's seed and
+    step number decide, and every call of dropout draws its own numbers. In a graph made by hand all calls draw the same ones.
     """
     if not 0.0 <= number(p, "probability p", "dropout") <= 1.0:
         raise GeometryError(f"dropout: probability p must lie between 0 and 1, got {p}")

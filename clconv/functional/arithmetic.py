@@ -51,7 +51,7 @@ def cast(input: Any, dtype: str) -> Any:
 
 
 def _axes(x: Node, dim: int | Sequence[int] | None, what: str) -> tuple[int, ...]:
-    if dim is None:
+    if dim is None or dim == ():
         return tuple(range(x.ndim))
     return tuple(sorted({axis_of(a, x.ndim, what) for a in (dim if isinstance(dim, list | tuple) else (dim,))}))
 

@@ -34,7 +34,7 @@ def operation(function: Callable[..., Any], name: str = "") -> Callable[..., Any
     @functools.wraps(function)
     def wrapper(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is None and not _has_array(args) and not (kwargs and _has_array(tuple(kwargs.values()))):
-            if args and isinstance(args[0], np.ndarray):
+            if args and _is_numpy(args[0]):
                 raise ArrayError(f"{function.__name__}: a NumPy array is not on a device; send it with pyopencl.array.to_device(queue, x)")
             return function(*args, **kwargs)
         return _run(function, args, kwargs, out)
@@ -43,6 +43,13 @@ def operation(function: Callable[..., Any], name: str = "") -> Callable[..., Any
     extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
     wrapper.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])  # type: ignore[attr-defined]
     return wrapper
+
+
+def _is_numpy(value: Any) -> bool:
+    """A NumPy array, or a list of nothing but them; among graph nodes they are constants."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(entry, np.ndarray) for entry in value)
+    return isinstance(value, np.ndarray)
 
 
 def _has_array(values: tuple[Any, ...]) -> bool:
@@ -83,7 +90,7 @@ def _run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 
 def _held() -> int:
     """Bytes of device memory that remembered calls keep for their temporaries."""
-    return sum(run.memory["activations"] for run in _remembered.values())
+    return sum(run.held_bytes for run in _remembered.values())
 
 
 def _seed(kwargs: dict[str, Any]) -> dict[str, float]:

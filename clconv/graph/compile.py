@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from clconv.codegen.plan import KernelSource
@@ -25,6 +27,17 @@ from clconv.runtime.programs import programs_for
 from clconv.runtime.resident import Resident
 from clconv.tensor import PLAIN, Layout
 
+MOST_VARIANTS = 64
+
+
+@dataclass
+class Variant:
+    """A graph made ready for one way of storing its inputs and outputs. `prepared_for`: the parameters' versions it was prepared from."""
+
+    assembly: Assembly
+    executor: Executor
+    prepared_for: list[int] | None = None
+
 
 class Run:
     """A compiled graph: call it with arrays. Calls from several threads are serialised.
@@ -41,29 +54,30 @@ class Run:
         self.seed = 0
         self.calls = 0
         self._plain = ((PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
-        self._variants: dict[tuple[tuple[Layout, ...], tuple[Layout, ...]], tuple[Assembly, Executor]] = {}
-        self._seen: dict[int, list[int]] = {}
+        self._variants: OrderedDict[tuple[tuple[Layout, ...], tuple[Layout, ...]], Variant] = OrderedDict()
         self._lock = threading.Lock()
         self._variant(*self._plain)
 
-    def _variant(self, inputs: tuple[Layout, ...], outputs: tuple[Layout, ...]) -> tuple[Assembly, Executor]:
-        """The executor for inputs and outputs stored this way; views get one of their own when they first appear."""
+    @property
+    def _main(self) -> Variant:
+        """The variant for plain inputs and outputs, which every run has."""
+        return self._variants[self._plain]
+
+    def _variant(self, inputs: tuple[Layout, ...], outputs: tuple[Layout, ...]) -> Variant:
+        """The graph made ready for inputs and outputs stored this way; views get a variant of their own when they first appear."""
         found = self._variants.get((inputs, outputs))
-        if found is None:
-            built = self._is_built if self.options.reuse else None
-            assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs, built)
-            steps = assembly.placed()
-            residents = [self._resident(parameter) for parameter in assembly.parameters]
-            executor = Executor(
-                self.queue,
-                steps,
-                assembly.memory.total,
-                assembly.prepared_memory.total,
-                assembly.constants,
-                residents,
-                self.options.directory,
-            )
-            found = self._variants[(inputs, outputs)] = (assembly, executor)
+        if found is not None:
+            self._variants.move_to_end((inputs, outputs))
+            return found
+        built = self._is_built if self.options.reuse else None
+        assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs, built)
+        steps = assembly.placed()
+        residents = [self._resident(parameter) for parameter in assembly.parameters]
+        sizes = assembly.memory.total, assembly.prepared_memory.total
+        executor = Executor(self.queue, steps, *sizes, assembly.constants, residents, self.options.directory)
+        found = self._variants[(inputs, outputs)] = Variant(assembly, executor)
+        while len(self._variants) > MOST_VARIANTS:
+            del self._variants[next(key for key in self._variants if key != self._plain)]
         return found
 
     def _is_built(self, source: KernelSource) -> bool:
@@ -88,11 +102,11 @@ class Run:
             external["output", i] = arrays.memory_of(array, out_layouts[i])
         wait = [event for array in (taken if out is None else [*taken, *results]) for event in array.events]
         with self._lock:
-            assembly, executor = self._variant(*layouts)
+            variant = self._variant(*layouts)
+            assembly, executor = variant.assembly, variant.executor
             if out is not None:
                 check_overlap(assembly.steps, self.input_names, taken, results)
-            if assembly.parameters or id(executor) not in self._seen:
-                self._bring(assembly, executor)
+            self._bring(variant)
             if executor.scalar_names:
                 executor.set_scalars(self._scalars(executor.scalar_names, scalars or {}))
             try:
@@ -101,7 +115,7 @@ class Run:
                 if note := restore([(assembly.parameters[i], executor.residents[i]) for i in sorted(executor.written)]):
                     raise DeviceError(f"{error}; {note}") from error
                 raise
-            self._advance(assembly)
+            self._advance(variant)
             self.calls += 1
         if event is not None:
             for array in results:
@@ -149,51 +163,56 @@ class Run:
             raise ArrayError(f"run: needs scalars={{...}} with {', '.join(missing)}; got ({', '.join(given)})")
         return values
 
-    def _bring(self, assembly: Assembly, executor: Executor) -> None:
+    def _bring(self, variant: Variant) -> None:
         """Upload parameters that changed on the host, and redo what was prepared from them."""
-        versions = [parameter.version for parameter in assembly.parameters]
-        if versions == self._seen.get(id(executor)):
+        versions = [parameter.version for parameter in variant.assembly.parameters]
+        if versions == variant.prepared_for:
             return
-        for parameter, resident in zip(assembly.parameters, executor.residents, strict=True):
+        for parameter, resident in zip(variant.assembly.parameters, variant.executor.residents, strict=True):
             parameter.bring(resident)
-        executor.prepare()
-        self._seen[id(executor)] = versions
+        variant.executor.prepare()
+        variant.prepared_for = versions
 
-    def _advance(self, assembly: Assembly) -> None:
-        if not assembly.updated:
-            return
+    def _advance(self, variant: Variant) -> None:
+        """Note that the device now holds the newest values of what the run updated."""
+        assembly = variant.assembly
         for parameter in assembly.updated:
             parameter.advance(self._resident(parameter))
-        executor = self._variants[next(k for k, v in self._variants.items() if v[0] is assembly)][1]
-        self._seen[id(executor)] = [parameter.version for parameter in assembly.parameters]
+        if assembly.updated:
+            variant.prepared_for = [parameter.version for parameter in assembly.parameters]
 
     @property
     def launches(self) -> list[Launch]:
         """The kernels of one run, bound to the arrays of the last one, which must still be alive; for benchmarks."""
-        return self._variants[self._plain][1].launches
+        return self._main.executor.launches
 
     @property
     def launch_count(self) -> int:
         """Kernel launches of one run."""
-        return self._variants[self._plain][1].launch_count
+        return self._main.executor.launch_count
 
     @property
     def steps(self) -> list[Step]:
-        return self._variants[self._plain][0].steps
+        return self._main.assembly.steps
 
     @property
     def memory(self) -> dict[str, int]:
         """Bytes on the device: "activations" (arena), "prepared" (packed weights and the like), "parameters"."""
-        assembly, executor = self._variants[self._plain]
+        executor = self._main.executor
         return {
             "activations": executor.arena_bytes,
             "prepared": executor.prepared_bytes,
             "parameters": sum(resident.buffer.size for resident in executor.residents),
         }
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of temporaries of all variants together."""
+        return sum(variant.executor.arena_bytes + variant.executor.prepared_bytes for variant in self._variants.values())
+
     def explain(self) -> str:
         """Which algorithm each operation got, why, and where tensors are reordered; estimates are marked as such."""
-        assembly, _ = self._variants[self._plain]
+        assembly = self._main.assembly
         return explain(assembly.steps, assembly.notes, self.traits.label, self.memory)
 
     def profile(self, *inputs: Any, repeats: int = 10, scalars: Mapping[str, float] | None = None) -> Profile:
@@ -210,16 +229,16 @@ class Run:
         external = {("input", i): arrays.memory_of(a, layout) for i, (a, layout) in enumerate(zip(taken, layouts, strict=True))}
         external.update({("output", i): arrays.memory_of(a, PLAIN) for i, a in enumerate(results)})
         with self._lock:
-            assembly, executor = self._variant(layouts, self._plain[1])
+            variant = self._variant(layouts, self._plain[1])
             try:
-                timings = executor.profile(external, repeats)
+                timings = variant.executor.profile(external, repeats)
             finally:
-                self._advance(assembly)
-        return profile_of(timings, assembly.steps, self.traits.label)
+                self._advance(variant)
+        return profile_of(timings, variant.assembly.steps, self.traits.label)
 
     def source(self, name: str) -> str:
         """The OpenCL C that runs for the layer `name` ("layer1.0.conv1"); UnsupportedError lists the names there are."""
-        _, executor = self._variants[self._plain]
+        executor = self._main.executor
         text = executor.sources(name)
         if not text:
             labels = list(dict.fromkeys(step.label for step in executor.steps))
@@ -230,8 +249,8 @@ class Run:
 
     def poison(self) -> None:
         """For tests: fill all temporary memory with NaN."""
-        for _, executor in self._variants.values():
-            executor.poison()
+        for variant in self._variants.values():
+            variant.executor.poison()
 
 
 def compile_graph(

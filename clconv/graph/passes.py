@@ -2,58 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-
 from clconv.codegen.expressions import float_literal
-from clconv.graph.node import SOURCES, Node, topological
+from clconv.graph.fuse import fuse_elementwise
+from clconv.graph.node import Node, topological
 from clconv.graph.ops import make_labelled
-from clconv.graph.ops.base import OPS
-from clconv.graph.ops.elementwise import Body, MapOp
+from clconv.graph.ops.elementwise import Body
+from clconv.graph.rewrite import Context, rewrite
 from clconv.graph.trace import Graph
 from clconv.problem import Pass
 
-Rule = Callable[[Node, "Context"], Node | None]
-MOST_FUSED_INPUTS = 8
 EPILOGUE_ACTIVATIONS = ("relu", "leaky_relu")
-
-
-class Context:
-    """The graph under a pass: who reads a node, and whether anything outside does."""
-
-    def __init__(self, roots: Iterable[Node]) -> None:
-        self.roots = list(roots)
-        self.order = topological(self.roots)
-        self.readers: dict[int, list[Node]] = {}
-        for node in self.order:
-            for source in node.inputs:
-                self.readers.setdefault(id(source), []).append(node)
-        self.kept = {id(root) for root in self.roots}
-
-    def only_reader(self, node: Node) -> bool:
-        """Whether exactly one node reads `node` and nobody outside the graph does."""
-        return len(self.readers.get(id(node), ())) == 1 and id(node) not in self.kept
-
-
-def rewrite(graph: Graph, rule: Rule) -> Graph:
-    """Apply `rule` to every node whose inputs are already rewritten; None keeps it."""
-    context = Context((*graph.outputs, *(node for _, node in graph.updates)))
-    done: dict[int, Node] = {}
-    for node in context.order:
-        inputs = tuple(done[id(source)] for source in node.inputs)
-        same = all(a is b for a, b in zip(inputs, node.inputs, strict=True))
-        current = node if same else Node(node.op, inputs, node.attributes, node.results, node.label)
-        context.readers[id(current)] = context.readers.get(id(node), [])
-        if id(node) in context.kept:
-            context.kept.add(id(current))
-        done[id(node)] = current
-        replaced = rule(current, context)
-        if replaced is not None:
-            context.readers[id(replaced)] = context.readers.get(id(node), [])
-            if id(node) in context.kept:
-                context.kept.add(id(replaced))
-            done[id(node)] = replaced
-    return Graph(graph.inputs, tuple(done[id(n)] for n in graph.outputs), tuple((p, done[id(n)]) for p, n in graph.updates))
 
 
 def optimise(graph: Graph) -> Graph:
@@ -141,63 +99,3 @@ def _takes_epilogue(base: Node, context: Context) -> bool:
 
 def _needs(node: Node, wanted: Node) -> bool:
     return any(n is wanted for n in topological([node]))
-
-
-NAME = re.compile(r"\b([xyt])(\d+)\b")
-
-
-def fuse_elementwise(node: Node, context: Context) -> Node | None:
-    """A map takes over the maps that only it reads, of the same shape: one launch, no memory in between."""
-    op = OPS.get(node.op)
-    if not isinstance(op, MapOp):
-        return None
-    for position, source in enumerate(node.inputs):
-        before = OPS.get(source.op)
-        if not isinstance(before, MapOp) or source.shape != node.shape or not context.only_reader(source) or len(source.results) > 1:
-            continue
-        if (
-            list(node.inputs).count(source) != 1
-            or len(node.inputs) + len(source.inputs) - 1 > MOST_FUSED_INPUTS
-            or source.dtype != "float32"
-        ):
-            continue
-        first, second = before.body(source.attributes), op.body(node.attributes)
-        return _joined(node, source, position, first, second)
-    return None
-
-
-def _joined(node: Node, source: Node, position: int, first: Body, second: Body) -> Node:
-    inputs = [n for i, n in enumerate(node.inputs) if i != position]
-    names = {f"x{i}": f"x{k}" for k, i in enumerate(i for i in range(len(node.inputs)) if i != position)}
-    inner: dict[str, str] = {}
-    for i, extra in enumerate(source.inputs):
-        known = next((k for k, n in enumerate(inputs) if n is extra), None)
-        if known is None:
-            inputs.append(extra)
-            known = len(inputs) - 1
-        inner[f"x{i}"] = f"x{known}"
-    temporaries = [target for target, _ in first.statements if target.startswith("t")]
-    for k, target in enumerate(temporaries):
-        inner[target] = f"t{k}"
-    inner["y0"] = f"t{len(temporaries)}"
-    names[f"x{position}"] = inner["y0"]
-    for target, _ in second.statements:
-        if target.startswith("t"):
-            names[target] = f"t{int(target[1:]) + len(temporaries) + 1}"
-
-    def renamed(body: Body, table: dict[str, str]) -> tuple[tuple[str, str], ...]:
-        def swap(text: str) -> str:
-            return NAME.sub(lambda m: table.get(m[0], m[0]), text)
-
-        return tuple((swap(target), swap(expression)) for target, expression in body.statements)
-
-    scalars = first.scalars + tuple(s for s in second.scalars if s not in first.scalars)
-    body = Body(renamed(first, inner) + renamed(second, names), scalars, first.uses_index or second.uses_index)
-    label = f"{source.attributes.get('named', source.op)}+{node.attributes.get('named', node.op)}"
-    attributes = {"body": body, "outputs": len(node.results), "named": label}
-    return Node("map", inputs, attributes, node.results, node.label or source.label)
-
-
-def sources(graph: Graph) -> list[Node]:
-    """Inputs, parameters and constants that the graph reads."""
-    return [n for n in topological((*graph.outputs, *(n for _, n in graph.updates))) if n.op in SOURCES]

@@ -113,12 +113,11 @@ class Scheduler:
         ready = bool(named) and all(value.prepared for value in named.values()) and not getattr(problem, "scalars", ())
         prepared = frozenset(name for name, value in named.items() if value.prepared and not ready)
         choice = choose(problem, self.traits, stored, prepared, self._forced(node, problem), 1.0 if ready else self.reorder_weight)
-        strided = choice.algorithm.name in ("map_strided", "reduce_strided")
         operands = {}
         for name, value in named.items():
             if name in fixed:
                 operands[name] = self.stored(value, PLAIN, node.label)
-            elif strided and isinstance(value.layout, Strided):
+            elif choice.algorithm.takes_strided and isinstance(value.layout, Strided):
                 operands[name] = value
             else:
                 operands[name] = self.stored(value, choice.wants.get(name, PLAIN), node.label)

@@ -10,7 +10,6 @@ reading. For deconv, c and i are its own input's. Pooling adds :ceil, :idx, :nop
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from clconv.errors import GeometryError
 from clconv.geometry import ConvGeometry, PoolGeometry, Size
@@ -218,8 +217,3 @@ def format_pool(problem: PoolProblem) -> str:
     text = f"{head}{_joined('f', g.kernel)}{_joined('s', g.stride, g.kernel)}{_padding(g.padding)}{_joined('d', g.dilation, (1,) * g.rank)}"
     text += flags + (":ceil" if g.ceil_mode else "") + ("" if problem.count_include_pad else ":nopad")
     return text + (f":div{problem.divisor}" if problem.divisor else "") + half
-
-
-def without_layouts(problem: ConvProblem) -> ConvProblem:
-    """The problem with all operands plain: what the text form can say."""
-    return replace(problem, layouts=())

@@ -125,7 +125,7 @@ def check_device_array(array: cla.Array, spec: TensorSpec, queue: cl.CommandQueu
 
 
 def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -> cla.Array:
-    """A NumPy array (or nested lists) on the device. Whole numbers of any size become int32 where class numbers are asked for."""
+    """A NumPy array on the device, or nested lists. Whole numbers of any size become int32 where class numbers are asked for."""
     try:
         array = np.asarray(value)
     except ValueError as error:  # nested lists of unequal lengths
@@ -138,7 +138,7 @@ def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -
     if spec.dtype == "int32":
         if not integral:
             raise ArrayError(f"{what}: whole numbers are needed, got {array.dtype}; convert with astype(np.int32)")
-    elif array.dtype != wanted:
+    elif array.dtype != wanted and isinstance(value, np.ndarray | np.generic):
         raise ArrayError(f"{what}: element type {array.dtype} given, {spec.dtype} needed; convert with astype(np.{spec.dtype})")
     out = empty(queue, spec.shape, spec.dtype)
     if out.size:

@@ -35,10 +35,6 @@ class Launch:
     def enqueue(self, queue: cl.CommandQueue, wait_for: Sequence[cl.Event] | None = None) -> cl.Event:
         return cl.enqueue_nd_range_kernel(queue, self.kernel, self.global_size, self.local_size, wait_for=wait_for)
 
-    def set_buffer(self, operand: str, memory: MEMORY) -> None:
-        for index in self.open_buffers.get(operand, ()):
-            self.kernel.set_arg(index, memory)
-
     def set_scalar(self, name: str, value: float) -> None:
         for index, kind in self.open_scalars.get(name, ()):
             self.kernel.set_arg(index, kind(value))

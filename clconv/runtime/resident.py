@@ -30,7 +30,8 @@ class Resident:
         if self.last is None or (in_order and self.last[0] == queue):
             return []
         if self.last[0] != queue:
-            self.last[0].flush()  # what another queue waits for must have been handed to the device
+            with reported("hand a queue's commands to the device", queue.device):
+                self.last[0].flush()  # what another queue waits for must have been handed to the device
         return [self.last[1]]
 
     def write(self, value: np.ndarray, version: int) -> None:

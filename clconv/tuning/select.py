@@ -15,7 +15,6 @@ from clconv.tensor import Blocked, Layout, Strided
 
 BYTES_PER_SECOND = 8e9
 LAUNCH_SECONDS = 5e-6
-TAKES_STRIDED = ("map_strided", "reduce_strided")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def _choose(
         own = seconds = algorithm.seconds(problem, traits, params)
         for name in problem.inputs:
             have, wanted = stored.get(name, problem.layout(name)), wants.get(name, problem.layout(name))
-            if isinstance(have, Strided) and algorithm.name in TAKES_STRIDED:
+            if isinstance(have, Strided) and algorithm.takes_strided:
                 continue
             if name not in prepared and not same_storage(have, wanted):
                 seconds += reorder_weight * reorder_seconds(problem.spec(name).nbytes)

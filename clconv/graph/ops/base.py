@@ -28,10 +28,9 @@ class Lowering:
 
 
 class Op:
-    """One operation. `alias` marks those that only rename their input's memory and never launch anything."""
+    """One operation."""
 
     name: str
-    alias = False
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         """Shapes and types of the results; raises GeometryError where the inputs do not fit."""

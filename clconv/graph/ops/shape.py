@@ -17,7 +17,6 @@ class Item(Op):
     """Result number `index` of a node with several."""
 
     name = "item"
-    alias = True
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         return (inputs[0].results[attributes["index"]],)
@@ -27,7 +26,6 @@ class Reshape(Op):
     """The same elements in C order under another shape."""
 
     name = "reshape"
-    alias = True
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         spec = TensorSpec(attributes["shape"], inputs[0].dtype)
@@ -88,6 +86,9 @@ class Window(Op):
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         pads = attributes["pads"]
         shape = tuple(n + a + b for n, (a, b) in zip(inputs[0].shape, pads, strict=True))
+        grown = [n for n, size in zip(shape, inputs[0].shape, strict=True) if size == 0 and n > 0]
+        if grown:
+            raise GeometryError(f"pad: {inputs[0].shape} is empty and cannot be padded to {shape}; make the array of its size instead")
         if any(n < 1 and not n == size == 0 for n, size in zip(shape, inputs[0].shape, strict=True)):
             raise GeometryError(f"pad: {inputs[0].shape} with padding {pads} would become {shape}; every axis needs at least one element")
         return (TensorSpec(shape, inputs[0].dtype),)
