@@ -53,7 +53,7 @@ def close(got: np.ndarray, wanted: np.ndarray, terms: int) -> None:
 BLOCKS = {
     "basic": (lambda: BasicBlock(24, 24), (2, 24, 14, 14)),
     "basic with projection": (lambda: BasicBlock(16, 40, stride=2), (2, 16, 13, 13)),
-    "bottleneck": (lambda: Bottleneck(64, 16), (1, 64, 9, 9)),
+    "bottleneck": (lambda: Bottleneck(64, 16), (1, 64, 10, 10)),
     "inception": (lambda: Inception(48, 16, (24, 32), (8, 16), 24), (2, 48, 10, 10)),
     "inception with odd channels": (lambda: Inception(20, 16, (9, 24), (5, 8), 12), (1, 20, 9, 9)),
 }
@@ -93,7 +93,7 @@ def counted(run: clconv.graph.compile.Run, kind: type) -> int:
 
 
 def test_a_residual_block_is_its_convolutions_and_two_reorders(queue):
-    run = clconv.compile(randomised(BasicBlock(64, 128, stride=2)), (1, 64, 28, 28), queue)
+    run = clconv.compile(randomised(BasicBlock(16, 40, stride=2)), (2, 16, 13, 13), queue)
     assert counted(run, ConvProblem) == 3
     assert run.launch_count == (3 + 2 if run.traits.is_cpu else 3)
     fused = [step.problem.epilogue for step in run.steps if isinstance(step.problem, ConvProblem)]
@@ -101,7 +101,7 @@ def test_a_residual_block_is_its_convolutions_and_two_reorders(queue):
 
 
 def test_an_inception_block_writes_its_concatenation_in_place(queue):
-    run = clconv.compile(randomised(Inception(192, 64, (96, 128), (16, 32), 32)), (1, 192, 28, 28), queue)
+    run = clconv.compile(randomised(Inception(48, 16, (24, 32), (8, 16), 24)), (2, 48, 10, 10), queue)
     assert counted(run, ConvProblem) == 6
     if not run.traits.is_cpu:
         pytest.skip("only CPU devices keep tensors channel-blocked")
@@ -115,7 +115,7 @@ def test_a_concatenation_at_odd_channels_is_copied_and_says_why(queue):
 
 
 def test_layouts_carry_the_halo_their_readers_need(queue):
-    run = clconv.compile(randomised(BasicBlock(64, 64)), (1, 64, 56, 56), queue)
+    run = clconv.compile(randomised(BasicBlock(24, 24)), (2, 24, 14, 14), queue)
     if not run.traits.is_cpu:
         pytest.skip("only CPU devices keep tensors channel-blocked")
     convolutions = [step.final_problem() for step in run.steps if isinstance(step.problem, ConvProblem)]
@@ -126,15 +126,15 @@ def test_layouts_carry_the_halo_their_readers_need(queue):
 
 
 def test_changed_weights_are_packed_again_and_only_then(queue):
-    net = randomised(BasicBlock(16, 16))
-    run = clconv.compile(net, (1, 16, 8, 8), queue)
-    x = np.random.default_rng(3).standard_normal((1, 16, 8, 8)).astype(np.float32)
+    net, shape = randomised(BasicBlock(24, 24)), (2, 24, 14, 14)
+    run = clconv.compile(net, shape, queue)
+    x = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
     before = run(x).get()
     np.testing.assert_array_equal(run(x).get(), before)
     net.conv1.weight.value = 2 * net.conv1.weight.value
-    graph = net.trace((1, 16, 8, 8))
+    graph = net.trace(shape)
     (wanted,), _ = interpret(graph, {graph.inputs[0]["name"]: x})
-    close(run(x).get(), wanted, 9 * 16)
+    close(run(x).get(), wanted, 9 * 24)
     assert np.abs(run(x).get() - before).max() > 0.01
 
 
@@ -145,7 +145,7 @@ def test_planned_bytes_are_the_bytes_allocated(queue):
 
 
 def test_reorders_stand_only_at_the_borders(queue):
-    run = clconv.compile(randomised(Sequential(BasicBlock(64, 64), BasicBlock(64, 64))), (1, 64, 28, 28), queue)
+    run = clconv.compile(randomised(Sequential(BasicBlock(24, 24), BasicBlock(24, 24))), (2, 24, 14, 14), queue)
     if run.traits.is_cpu:
         places = [i for i, step in enumerate(s for s in run.steps if not s.prepared) if isinstance(step.problem, ReorderProblem)]
         assert places == [0, run.launch_count - 1], run.explain()

@@ -60,6 +60,7 @@ RARE = {
     "n1c1i5x5k1f3x3p1:bwd_d",
     "n1c8i9x11k16f3x2s2p2x1d2x3:bwd_d+bias",
     "n1c8i1x1k8f1x1:bwd_d",
+    "n1c20i23k5f5s2p2:bwd_d",
     "deconv n1c9i3x4k8f3x3s2p1o1+bias",
 }
 SHARED = ConvBlockedParams(1, 1, 1, 4)
@@ -207,7 +208,7 @@ def check_space(problem: ConvProblem, step: int = 1) -> None:
 
 def test_tiles_of_the_space():
     problem = parse("n1c16i7x11k40f3x3p1+bias")
-    check_space(problem, step=3)
+    check_space(problem, step=4)
     assert len(list(ALGORITHM.space(problem, traits()))) == 8
 
 
@@ -247,7 +248,7 @@ def test_half_storage(text):
 
 def test_half_rounds_once():
     """Operands are rounded to half, sums are float32, and only the result is rounded again."""
-    problem = laid_out(parse("n1c17i5x6k20f3x3p1:f16+bias+relu+res"))
+    problem = laid_out(parse("n1c17i5x6k20f3x3p1:f16"))
     rng = np.random.default_rng(1)
     operands = {name: rng.standard_normal(problem.spec(name).shape).astype(np.float16) for name in problem.inputs}
     exact, got = expected(problem, operands), run(problem, operands)

@@ -110,7 +110,8 @@ def test_groups_of_whole_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "few_channels"), [(4, False), (16, True), *(pytest.param(*row, marks=pytest.mark.exhaustive) for row in ((4, True), (16, False)))]
+    ("block", "few_channels"),
+    [(4, False), (16, True), *(pytest.param(*row, marks=pytest.mark.exhaustive) for row in ((4, True), (16, False)))],
 )
 def test_other_vector_widths(block: int, few_channels: bool) -> None:
     geometry = ConvGeometry.make((3, 3), padding=1)

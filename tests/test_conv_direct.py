@@ -125,7 +125,8 @@ def test_groups_of_work_items_as_on_gpus(text: str, direction: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["n2c3i11x13k5f3x3p1+bias+leaky_relu(0.5)+res", "n2c3i11x13k5f3x3p1+bias+relu", "deconv n2c5i6x7k3f3x3s2p1o1+bias+leaky_relu(0.5)+res"]
+    "text",
+    ["n2c3i11x13k5f3x3p1+bias+leaky_relu(0.5)+res", "n2c3i11x13k5f3x3p1+bias+relu", "deconv n2c5i6x7k3f3x3s2p1o1+bias+leaky_relu(0.5)+res"],
 )
 def test_epilogue_is_bias_then_residual_then_activation(text: str) -> None:
     check_exact(parse(text))

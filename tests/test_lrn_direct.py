@@ -63,6 +63,7 @@ def test_groups_of_work_items_as_on_gpus(dtype: str) -> None:
     check((2, 7, 5, 6), CASES[0], dtype, DeviceTraits.gpu())
 
 
+@pytest.mark.exhaustive
 def test_float16_is_storage_only() -> None:
     check((2, 7, 5, 6), CASES[1], "float16")
 

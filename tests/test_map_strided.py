@@ -39,23 +39,31 @@ def added(shape: tuple[int, ...], other: tuple[int, ...], **more: object) -> Map
     return MapProblem(shape=shape, operands=(TensorSpec(shape), TensorSpec(other)), statements=SUM, **more)  # type: ignore[arg-type]
 
 
-@DEVICES
+SHAPES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+    ((7,), (7,)),
+    ((3, 17, 5, 7), (3, 17, 5, 7)),
+    ((2, 3, 1, 10007), (2, 3, 1, 10007)),
+    ((3, 17, 5, 7), (17, 1, 1)),
+    ((1, 17, 5, 7), (1, 17, 1, 1)),
+    ((3, 33, 1, 1), (33, 1, 1)),
+    ((3, 17, 5, 7), (3, 1, 5, 7)),
+    ((3, 17, 5, 7), (1, 1, 5, 1)),
+    ((3, 17, 5, 7), (3, 17, 5, 1)),
+    ((3, 17, 5, 7), ()),
+    ((2, 3, 2, 3, 2, 3), (3, 1, 3, 1, 3)),
+    ((2000, 3), (3,)),
+    ((), ()),
+]
+AS_GPU = (SHAPES[1], SHAPES[3])
+"""What a default run has on the made-up device: without broadcasting, and with."""
+
+
 @pytest.mark.parametrize(
-    "shape, other",
+    "shape, other, device",
     [
-        ((7,), (7,)),
-        ((3, 17, 5, 7), (3, 17, 5, 7)),
-        ((2, 3, 1, 10007), (2, 3, 1, 10007)),
-        ((3, 17, 5, 7), (17, 1, 1)),
-        ((1, 17, 5, 7), (1, 17, 1, 1)),
-        ((3, 33, 1, 1), (33, 1, 1)),
-        ((3, 17, 5, 7), (3, 1, 5, 7)),
-        ((3, 17, 5, 7), (1, 1, 5, 1)),
-        ((3, 17, 5, 7), (3, 17, 5, 1)),
-        ((3, 17, 5, 7), ()),
-        ((2, 3, 2, 3, 2, 3), (3, 1, 3, 1, 3)),
-        ((2000, 3), (3,)),
-        ((), ()),
+        pytest.param(*case, device, marks=() if device is None or case in AS_GPU else pytest.mark.exhaustive)
+        for case in SHAPES
+        for device in (None, GPU)
     ],
 )
 def test_broadcasts_as_numpy_does(shape, other, device):

@@ -116,7 +116,7 @@ def test_narrow_wide_and_same_convolution(m):
 # Properties
 
 
-@pytest.mark.parametrize(("one", "two"), [((8,), (3,)), ((6, 5), (2, 3))])
+@pytest.mark.parametrize(("one", "two"), [((5,), (3,)), ((5, 3), (2, 3))])
 def test_wide_true_convolution_commutes(queue, one, two):
     """w * x = x * w."""
     convolve = F.conv1d if len(one) == 1 else F.conv2d

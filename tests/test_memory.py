@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clconv
@@ -38,6 +39,7 @@ def overlaps(lives: list[Lifetime], offsets: dict) -> list[tuple[object, object]
     return found
 
 
+@settings(max_examples=40)
 @given(LIVES, st.sampled_from([1, 4, 64, ALIGNMENT]))
 def test_no_two_lives_overlap_in_memory(lives: list[Lifetime], alignment: int) -> None:
     plan = plan_memory(lives, alignment)
@@ -46,6 +48,7 @@ def test_no_two_lives_overlap_in_memory(lives: list[Lifetime], alignment: int) -
     assert all(offset >= 0 and offset % alignment == 0 for offset in plan.offsets.values())
 
 
+@settings(max_examples=40)
 @given(LIVES)
 def test_total_lies_between_what_lives_at_once_and_everything(lives: list[Lifetime]) -> None:
     plan = plan_memory(lives)
@@ -73,17 +76,17 @@ def test_overlap_is_noticed() -> None:
 # Whole networks
 
 
-def networks() -> dict[str, tuple[object, tuple[int, ...]]]:
-    return {
-        "lenet5": (models.lenet5(), (2, 1, 28, 28)),
-        "resnet18": (models.resnet18(num_classes=10), (1, 3, 64, 64)),
-        "googlenet": (models.googlenet(num_classes=10), (1, 3, 64, 64)),
-    }
+SHAPES = {"lenet5": (2, 1, 28, 28), "resnet18": (1, 3, 64, 64), "googlenet": (1, 3, 64, 64)}
+
+
+@functools.cache
+def network(name: str) -> clconv.nn.Module:
+    """Each network once; tests do not change it."""
+    return getattr(models, name)(**({} if name == "lenet5" else {"num_classes": 10}))
 
 
 def assembled(name: str, traits: DeviceTraits, training: bool = False) -> Assembly:
-    network, shape = networks()[name]
-    graph = network.trace(shape, training)  # type: ignore[attr-defined]
+    graph = network(name).trace(SHAPES[name], training)
     return Assembly(graph, traits, Options(), (PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
 
 

@@ -76,11 +76,12 @@ TYPES = [("float32", "float16"), ("float16", "float32"), ("float16", "float16"),
 def types_and_ways() -> list[object]:
     """Both devices; a default run has every type and every way, not each of them together."""
     default = {
-        ("own", 0, "plain"), ("own", 0, "to a view"), ("own", 1, "plain"), ("own", 2, "from a view"), ("own", 3, "plain"), ("own", 3, "to a view"),
-        ("gpu", 0, "plain"), ("gpu", 1, "from a view"), ("gpu", 3, "to a view"),
+        ("own", 0, "plain"), ("own", 1, "plain"), ("own", 2, "from a view"), ("own", 3, "to a view"),
+        ("gpu", 1, "from a view"), ("gpu", 3, "to a view"),
     }  # fmt: skip
+    marks = {False: pytest.mark.exhaustive, True: ()}
     return [
-        pytest.param(device, *dtypes, way, marks=() if (name, i, way) in default else pytest.mark.exhaustive, id=f"{name}-{'-'.join(dtypes)}-{way}")
+        pytest.param(device, *dtypes, way, marks=marks[(name, i, way) in default], id=f"{name}-{'-'.join(dtypes)}-{way}")
         for name, device in (("own", None), ("gpu", GPU))
         for i, dtypes in enumerate(TYPES)
         for way in WAYS

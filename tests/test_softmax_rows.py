@@ -92,10 +92,18 @@ def test_backward(log, dtype, device):
         assert (np.abs(got - expected) <= bound).all(), (shape, axis, np.abs(got - expected).max())
 
 
-@combinations({("own", "float32", False), ("own", "float32", True), ("gpu", "float32", False)})
-def test_nan_and_infinities(log, dtype, device):
+@pytest.mark.parametrize(
+    "log, device",
+    [
+        pytest.param(False, None, id="own"),
+        pytest.param(True, None, id="own-log"),
+        pytest.param(False, GPU, id="gpu"),
+        pytest.param(True, GPU, id="gpu-log", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_nan_and_infinities(log, device):
     for shape, axis in (((6, 21), 1), ((21, 6), 0), ((2, 21, 3), 1), ((1, 21, 19), 1)):
-        x = np.random.default_rng(2).standard_normal(shape).astype(dtype)
+        x = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
         lines = np.moveaxis(x, axis, 0).reshape(21, -1, copy=True)
         lines[3, 0] = np.nan
         lines[:, 1] = -np.inf
@@ -103,7 +111,7 @@ def test_nan_and_infinities(log, dtype, device):
         lines[[0, 20], 3] = -np.inf
         lines[:, 4] = 10000.0 + np.arange(21)
         x = np.moveaxis(lines.reshape(np.moveaxis(x, axis, 0).shape), 0, axis)
-        got = run(SoftmaxProblem(x.shape, axis, log, dtype=dtype), {"x": x}, device)
+        got = run(SoftmaxProblem(x.shape, axis, log), {"x": x}, device)
         expected = reference.log_softmax(x, axis) if log else reference.softmax(x, axis)
         assert np.isnan(expected).any()
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)  # assert_allclose holds NaN and infinities to be equal

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from clconv.codegen.expressions import float_literal
 from clconv.graph.fuse import fuse_elementwise
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import make_labelled
 from clconv.graph.ops.elementwise import Body
+from clconv.graph.ops.normalise import channel_factor
 from clconv.graph.rewrite import Context, rewrite
-from clconv.graph.trace import Graph
+from clconv.graph.trace import Graph, scope
 from clconv.problem import Pass
 
 EPILOGUE_ACTIVATIONS = ("relu", "leaky_relu")
@@ -16,7 +16,7 @@ EPILOGUE_ACTIVATIONS = ("relu", "leaky_relu")
 
 def optimise(graph: Graph) -> Graph:
     """All passes in their order."""
-    for rule in (drop_unread_indices, fold_batch_norm, fuse_epilogue, fuse_elementwise):
+    for rule in (drop_unread_indices, fold_batch_norm, hoist_batch_norm, fuse_epilogue, fuse_elementwise):
         graph = rewrite(graph, rule)
     return graph
 
@@ -54,9 +54,8 @@ def fold_batch_norm(node: Node, context: Context) -> Node | None:
     def flat(part: Node) -> Node:
         return make_labelled(node.label, "reshape", part, shape=(channels,))
 
-    eps = float_literal(node["eps"])
-    scale = Body((("y0", f"x0 / sqrt(x1 + {eps})"),))
-    factor = make_labelled(node.label, "map", flat(gamma), flat(variance), body=scale, named="batch_norm_scale")
+    with scope(node.label):
+        factor = channel_factor(flat(gamma), flat(variance), node["eps"])
     bias = conv.inputs[2] if conv.attributes.get("bias") else None
     moved = Body((("y0", f"({'x3 - ' if bias is not None else '-'}x0) * x1 + x2"),))
     parts = (flat(mean), factor, flat(beta)) + ((bias,) if bias is not None else ())
@@ -70,6 +69,17 @@ def fold_batch_norm(node: Node, context: Context) -> Node | None:
     scaled = make_labelled(node.label, "mul", weights, shaped)
     attributes = {**conv.attributes, "bias": True}
     return Node("conv", (conv.inputs[0], scaled, shift), attributes, conv.results, conv.label)
+
+
+def hoist_batch_norm(node: Node, context: Context) -> Node | None:
+    """What is left of batch normalisation: the root and the division once a channel, the rest for every element."""
+    if node.op != "batch_norm":
+        return None
+    x, mean, variance, gamma, beta = node.inputs
+    with scope(node.label):
+        factor = channel_factor(gamma, variance, node["eps"])
+    body = Body((("y0", "(x0 - x1) * x2 + x3"),))
+    return Node("map", (x, mean, factor, beta), {"body": body, "named": "batch_norm"}, node.results, node.label)
 
 
 def fuse_epilogue(node: Node, context: Context) -> Node | None:

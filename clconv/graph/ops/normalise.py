@@ -39,21 +39,23 @@ class BatchNorm(MapOp):
         shift, slope = item(sums, 0), item(sums, 1)
         scale = make("map", slope, var, body=Body((("y0", f"x0 / sqrt(x1 + {eps})"),)), named="batch_norm_backward_gamma")
         if not node["training"]:
-            dx = make("map", dy, var, gamma, body=Body((("y0", f"x0 * (x2 / sqrt(x1 + {eps}))"),)), named="batch_norm_backward_data")
-            return dx, None, None, scale, shift
+            return dy * channel_factor(gamma, var, node["eps"]), None, None, scale, shift
         # One over the number of values is an operand, not a number in the code: another batch size builds nothing.
         inverse = as_node(np.full((1,) * x.ndim, gamma.spec.elements / x.spec.elements, np.float32))
-        body = Body(
-            (
-                ("t0", f"1.0f / sqrt(x3 + {eps})"),
-                ("t1", "x5 * x7"),
-                ("t2", "x6 * x7 * t0 * t0"),
-                ("t3", "x4 * t0"),
-                ("y0", "t3 * (x0 - t1 - (x1 - x2) * t2)"),
-            )
-        )
-        dx = make("map", dy, x, mean, var, gamma, shift, slope, inverse, body=body, named="batch_norm_backward_data")
+        # What is the same for a whole channel is computed once a channel: a root and a division for every pixel would take longer than
+        # reading it.
+        statements = (("t0", f"1.0f / sqrt(x0 + {eps})"), ("y0", "x1 * t0"), ("y1", "x2 * x4"), ("y2", "x3 * x4 * t0 * t0"))
+        factors = make("map", var, gamma, shift, slope, inverse, body=Body(statements), outputs=3, named="batch_norm_backward_factors")
+        body = Body((("y0", "x3 * (x0 - x4 - (x1 - x2) * x5)"),))
+        parts = (item(factors, i) for i in range(3))
+        dx = make("map", dy, x, mean, *parts, body=body, named="batch_norm_backward_data")
         return dx, None, None, scale, shift
+
+
+def channel_factor(gamma: Node, variance: Node, eps: float) -> Node:
+    """gamma / sqrt(variance + eps), once a channel."""
+    body = Body((("y0", f"x0 / sqrt(x1 + {float_literal(eps)})"),))
+    return make("map", gamma, variance, body=body, named="batch_norm_scale")
 
 
 class Lrn(Op):
