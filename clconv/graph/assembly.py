@@ -97,17 +97,20 @@ class Assembly:
 
     def _updates(self, updates: Sequence[tuple[Parameter, Value]]) -> None:
         """New values of parameters go straight into their memory where every reader of the old value has run, else by a copy at the end."""
-        for parameter, value in self._saved(updates):
+        saved = self._saved(updates)
+        writers = {id(value.root): i for i, step in enumerate(self.steps) for value in step.outputs}
+        last_reader = {id(value.root.content): i for i, step in enumerate(self.steps) for value in step.inputs}
+        for parameter, value in saved:
             self.updated.append(parameter)
             root = value.root
-            writer = next((i for i, step in enumerate(self.steps) if any(v.root is root for v in step.outputs)), None)
-            readers = [i for i, step in enumerate(self.steps) if any(_is_parameter(v, parameter) for v in step.inputs)]
+            writer = writers.get(id(root))
             direct = (
                 writer is not None
                 and overwrites(self.steps[writer])
+                and root.origin == "step"
                 and root.output is None
                 and id(root) not in self._redirect
-                and all(i <= writer for i in readers)
+                and last_reader.get(id(parameter), -1) <= writer
                 and root.spec.elements == value.spec.elements
                 and root.is_plain()
                 and all(v.spec.elements == root.spec.elements for v in self.steps[writer].inputs if _is_parameter(v, parameter))

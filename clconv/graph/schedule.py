@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cached_property
 
 from clconv.algorithms import for_problem
 from clconv.codegen.plan import Plan
@@ -21,7 +22,7 @@ from clconv.tuning.select import Choice, choose, describe, same_storage
 
 @dataclass(eq=False)
 class Step:
-    """One problem with the values it reads and writes. `note` is for explain where there was nothing to choose."""
+    """One problem with the values it reads and writes. `fixed` holds the layouts of operands that are views of their values."""
 
     label: str
     problem: Problem
@@ -30,11 +31,11 @@ class Step:
     fixed: dict[str, Layout] = field(default_factory=dict)
     prepared: bool = False
 
-    @property
+    @cached_property
     def inputs(self) -> list[Value]:
         return [self.operands[name] for name in self.problem.inputs]
 
-    @property
+    @cached_property
     def outputs(self) -> list[Value]:
         return [self.operands[name] for name in self.problem.outputs if name in self.operands]
 
