@@ -7,6 +7,7 @@ import pytest
 
 import clconv
 import clconv.functional as F
+from clconv.graph.assembly import Assembly, Options
 from clconv.graph.network import Parameter
 from clconv.graph.node import input_node
 from clconv.graph.ops.optimiser import sgd_step
@@ -15,8 +16,9 @@ from clconv.nn import Sequential
 from clconv.nn.models.googlenet import Inception
 from clconv.nn.models.resnet import BasicBlock, Bottleneck
 from clconv.nn.module import Module
-from clconv.problem import ConvProblem, ReorderProblem
-from clconv.tensor import Blocked, Packed, TensorSpec
+from clconv.problem import ConvProblem, Pass, ReorderProblem
+from clconv.runtime.context import traits_of
+from clconv.tensor import PLAIN, Blocked, Packed, TensorSpec
 from tests.interpreter import interpret
 
 SCALARS = {"learning_rate": 0.05, "step": 0.0, "seed_low": 0.0, "seed_high": 0.0}
@@ -149,3 +151,23 @@ def test_reorders_stand_only_at_the_borders(queue):
     if run.traits.is_cpu:
         places = [i for i, step in enumerate(s for s in run.steps if not s.prepared) if isinstance(step.problem, ReorderProblem)]
         assert places == [0, run.launch_count - 1], run.explain()
+
+
+# convolutions of a training step by pass, and the launches they and everything around them may take on a CPU device: no gradient of the
+# input is asked for, a weight gradient is two launches (three more where its operands are staged), a statistic two, an update one
+TRAINING_STEPS = {
+    "basic": (lambda: BasicBlock(64, 128, stride=2), (4, 64, 28, 28), (3, 1, 3), 80),
+    "inception": (lambda: Inception(192, 64, (96, 128), (16, 32), 32), (4, 192, 28, 28), (6, 2, 6), 160),
+}
+
+
+@pytest.mark.parametrize("name", TRAINING_STEPS)
+def test_launches_of_a_training_step(name, queue):
+    make, shape, passes, most = TRAINING_STEPS[name]
+    graph = training_graph(make(), shape)
+    traits = traits_of(queue.device)
+    assembly = Assembly(graph, traits, Options(), [PLAIN] * len(graph.inputs), [PLAIN] * len(graph.outputs))
+    directions = [step.problem.direction for step in assembly.steps if isinstance(step.problem, ConvProblem)]
+    assert tuple(directions.count(direction) for direction in Pass) == passes
+    launches = sum(len(assembly.plans[id(step)].calls) for step in assembly.steps if not step.prepared)
+    assert launches <= most or not traits.is_cpu, launches
