@@ -38,14 +38,16 @@ BATCHES = (1, 2, 3)
 # Geometry -> maps that it fits: prime sizes, the smallest, and one between.
 GEOMETRIES = {
     "f3x3p1": ("5x7", "1x1", "2x11"),
-    "f2x4s2p1,0x0,1": ("5x7", "1x3", "3x4"),  # even, one-sided padding
-    "f3x3s2p1d2": ("5x7", "3x3", "7x4"),
+    "f3x2s2x3p2,1x0,1d2x1": ("5x7", "2x1", "7x4"),  # even, one-sided padding, phases without taps, unread pixels
     "f1x1": ("3x5", "1x1", "7x2"),
-    "deconv f2x2s3o1": ("3x5", "1x1", "2x3"),  # stride > kernel: pixels that no window meets, phases without taps
     "f3x2x3s2x1x2p1d1x2x1": ("3x4x5", "1x1x1", "2x3x2"),
+    "deconv f3x2s2x3p1x0d2x1o1": ("3x5", "1x1", "2x3"),
 }
 # More of them for the full product.
 MORE_GEOMETRIES = {
+    "f2x4s2p1,0x0,1": ("5x7", "1x3", "3x4"),
+    "f3x3s2p1d2": ("5x7", "3x3", "7x4"),
+    "deconv f2x2s3o1": ("3x5", "1x1", "2x3"),
     "f4s3p1d2": ("11", "5", "7"),
     "f5x5p4": ("5x7", "1x1", "2x3"),
     "f3x2s1x2p2,1x0,3d2x3": ("5x7", "2x1", "3x4"),
@@ -64,12 +66,15 @@ GROUPED = (
     "n2c64i3x1k32f3x3p1g2",
 )
 WITH_EPILOGUE = ("n2c17i5x7k33f3x3p1+bias+leaky_relu(0.5)+res",)
-# Even, overlapping, dilated and one-sided, three axes; every rule of a mean.
+# Overlapping, with windows beyond the end, dilated and one-sided, even, three axes.
 POOLS = (
-    "maxpool n3c17i7x5f3x3s2p1", "maxpool n1c3i1x1f3x3s2p1:idx", "avgpool n2c1i5x11f3x3s2p1", "avgpool n1c33i7x5f3x3s2p1:nopad",
-    "maxpool n2c33i5x7f3x2s1x2p1,0x0,1d2x1:idx", "maxpool n1c1i9x2f3x2s1x2p1,0x0,1d2x1:idx", "avgpool n1c3i5x7f3x2s1x2p1,0x0,1d2x1",
-    "avgpool n3c17i8x8f3x3s2p1:ceil", "maxpool n3c3i10x13f2x2", "avgpool n1c17i2x2f2x2", "maxpool n1c2i3x5x4f2x3x2s1x2x2p1",
-    "avgpool n2c3i11x13f3x3s2p1:div7",
+    "maxpool n3c17i7x5f3x3s2p1", "maxpool n1c3i1x1f3x3s2p1", "avgpool n2c1i5x11f3x3s2p1:ceil", "avgpool n3c17i8x8f3x3s2p1:ceil",
+    "maxpool n2c33i5x7f3x2s1x2p1,0x0,1d2x1:idx", "maxpool n1c1i9x2f3x2s1x2p1,0x0,1d2x1:idx",
+    "avgpool n1c3i5x7f3x2s1x2p1,0x0,1d2x1:nopad", "avgpool n2c33i9x2f3x2s1x2p1,0x0,1d2x1:nopad", "maxpool n1c2i3x5x4f2x3x2s1x2x2p1",
+)  # fmt: skip
+MORE_POOLS = (
+    "maxpool n1c3i1x1f3x3s2p1:idx", "avgpool n2c1i5x11f3x3s2p1", "avgpool n1c33i7x5f3x3s2p1:nopad", "avgpool n1c3i5x7f3x2s1x2p1,0x0,1d2x1",
+    "maxpool n3c3i10x13f2x2", "avgpool n1c17i2x2f2x2", "avgpool n2c3i11x13f3x3s2p1:div7",
 )  # fmt: skip
 ADAPTIVE = (((7, 5), (3, 2), 3, 17), ((3, 4), (5, 9), 1, 3), ((1, 1), (1, 1), 2, 33))
 
@@ -102,11 +107,14 @@ def conv_product() -> Iterator[ConvProblem]:
             yield from all_passes([conv_text(geometry, size, BATCHES[b % 3], channels, filters)])
 
 
-def pool_cases() -> Iterator[PoolProblem]:
-    for text in POOLS:
-        problem = parse(text)
+def both_directions(texts: Iterable[str]) -> Iterator[PoolProblem]:
+    for problem in map(parse, texts):
         yield problem
         yield replace(problem, direction=Pass.BACKWARD_DATA, with_indices=False)
+
+
+def pool_cases() -> Iterator[PoolProblem]:
+    yield from both_directions(POOLS)
     for size, out_size, batch, channels in ADAPTIVE:
         for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):
             yield PoolProblem("adaptive_avg", None, batch, channels, size, out_size, direction)
@@ -114,8 +122,9 @@ def pool_cases() -> Iterator[PoolProblem]:
 
 def row_cases() -> Iterator[SoftmaxProblem | LrnProblem]:
     for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):
-        for shape, axis in (((3, 17), 1), ((2, 33, 1, 1), 1), ((3, 5, 2, 7), 1), ((1, 1), 0)):
+        for shape, axis in (((3, 17), 1), ((2, 33, 1, 1), 1), ((1, 1), 0)):
             yield from (SoftmaxProblem(shape, axis, log, direction) for log in (False, True))
+        yield SoftmaxProblem((3, 5, 2, 7), 1, True, direction)
         for shape in ((3, 17, 5, 7), (1, 1, 1, 1), (2, 3, 11)):
             yield LrnProblem(shape, 4, 2.0, 0.5, 2.0, direction)
 
@@ -128,22 +137,44 @@ FUNCTIONS = {
 }
 
 
+SHAPES = ((3, 17, 5, 7), (1, 3, 1, 1), (2, 33, 11, 2), (2, 1, 3, 2))
+
+
+def summed(shape: tuple[int, ...], axes: tuple[int, ...]) -> ReduceProblem:
+    return ReduceProblem(shape, (TensorSpec(shape),), axes, (("r0", "x0"),), label="sum")
+
+
+def largest(shape: tuple[int, ...], axes: tuple[int, ...]) -> ReduceProblem:
+    return ReduceProblem(shape, (TensorSpec(shape),), axes, (("r0", "x0"),), combine="max", label="largest")
+
+
 def pointwise_cases() -> Iterator[MapProblem | ReduceProblem]:
-    for n, c, *size in ((3, 17, 5, 7), (1, 3, 1, 1), (2, 33, 11, 2), (2, 1, 3, 2)):
-        shape, plane = (n, c, *size), (2, 3)
+    for shape in SHAPES:
+        c = shape[1]
         full = TensorSpec(shape)
         for other in (shape, (1, c, 1, 1), (c, 1, 1)):
             operands = (full, TensorSpec(other))
             yield MapProblem(shape, operands, (("t0", "x0 + x1"), ("y0", "t0 < 0.0f ? 0.0f : t0")), label="add_relu")
-        for axes in (plane, (0, *plane)):
-            yield ReduceProblem(shape, (full,), axes, (("r0", "x0"),), label="sum")
-            yield ReduceProblem(shape, (full,), axes, (("r0", "x0"),), combine="max", label="largest")
+        yield summed(shape, (0, 2, 3))  # which counts what is met twice or not at all
+        if math.prod(shape[2:]) > 1:
+            yield largest(shape, (2, 3))
 
 
 def matmul_cases() -> Iterator[MatmulProblem]:
     for m, n, k, batch in ((1, 33, 17, 3), (7, 17, 131, 1), (33, 3, 1, 2), (17, 1, 33, 1), (3, 40, 5, 1)):
-        yield from (MatmulProblem(m, n, k, batch, a, b) for a in (False, True) for b in (False, True))
-    yield MatmulProblem(7, 17, 33, epilogue=Epilogue(True, True, ("relu", 0.0)))
+        yield from (MatmulProblem(m, n, k, batch, a, b) for a, b in ((False, False), (False, True), (True, False)))
+    yield MatmulProblem(7, 17, 33, 1, True, True, epilogue=Epilogue(True, True, ("relu", 0.0)))
+
+
+def rare_cases() -> Iterator[Problem]:
+    """Near others of the shared cases, with kernels of their own: for the full product."""
+    yield from both_directions(MORE_POOLS)
+    yield MatmulProblem(33, 3, 1, 2, True, True)
+    yield from (SoftmaxProblem((3, 5, 2, 7), 1, False, direction) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA))
+    for shape in SHAPES:
+        yield summed(shape, (2, 3))
+        yield largest(shape, (2, 3))
+        yield largest(shape, (0, 2, 3))
 
 
 def moving_cases() -> Iterator[ReorderProblem | WindowProblem]:

@@ -143,7 +143,7 @@ CONVS = {
     "3d_groups": Conv((1, 6, 3, 5, 6), (3, 2, 1, 2, 3), {"padding": "same", "groups": 3, "dilation": (1, 2, 1)}),
 }  # fmt: skip
 
-RARE = {"pointwise", "sparse", "3d_groups", "2d_sparse"}
+RARE = {"same", "pointwise", "sparse", "3d_groups", "2d_sparse"}
 """Cases near others, which a default run leaves out: kernels are built for each of them."""
 
 
@@ -152,12 +152,12 @@ def often_and_rarely(names: Iterable[str]) -> list[object]:
 
 
 TRANSPOSES = {
-    "1d": Conv((2, 3, 7), (3, 5, 4), {"stride": 2, "padding": 1, "output_padding": 1}, bias=True),
+    "1d": Conv((2, 3, 7), (3, 5, 4), {"stride": 2, "padding": 1, "output_padding": 1, "activation": "relu"}, bias=True),
     "2d": Conv(
-        (2, 4, 5, 4), (4, 3, 3, 3), {"stride": (2, 3), "padding": ((1, 0), (0, 1)), "output_padding": (1, 2), "groups": 2}, bias=True,
+        (2, 4, 5, 4), (4, 3, 3, 3), {"stride": 2, "padding": ((1, 0), (1, 0)), "output_padding": (1, 0), "groups": 2}, bias=True,
     ),
     "2d_dilated": Conv(
-        (1, 17, 4, 3), (17, 5, 2, 3), {"stride": (2, 1), "dilation": (1, 2), "output_padding": 0, "activation": "relu"}, bias=True,
+        (1, 5, 5, 6), (5, 3, 2, 3), {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "dilation": (1, 2), "output_padding": 0},
     ),
     "2d_sparse": Conv((1, 3, 3, 4), (3, 3, 2, 2), {"stride": 3, "output_padding": 0}),
     "3d": Conv((1, 2, 3, 2, 3), (2, 3, 3, 2, 3), {"stride": (1, 2, 2), "padding": (1, 0, 1), "output_padding": (0, 1, 0)}),

@@ -47,6 +47,7 @@ from tests.cases import (
     devices,
     kind_of,
     prepare,
+    rare_cases,
     square_texts,
 )
 
@@ -73,6 +74,10 @@ def cases() -> tuple[Problem, ...]:
 
 def cases_for(algorithm: Algorithm) -> list[Problem]:
     return [problem for problem in cases() if isinstance(problem, algorithm.takes)]
+
+
+def rare_cases_for(algorithm: Algorithm) -> list[Problem]:
+    return [problem for problem in rare_cases() if isinstance(problem, algorithm.takes)]
 
 
 def kinds(algorithm: Algorithm) -> list[str]:
@@ -345,8 +350,8 @@ def test_the_filled_up_channels_of_a_blocked_layout_count_as_elements(number: in
 @pytest.mark.exhaustive
 @EVERY
 def test_all_parameters_of_all_cases_on_all_devices(algorithm: Algorithm) -> None:
-    """Shared cases, with every entry of the space, at every vector width; GPU plans too, whose groups run on any device."""
-    for problem in cases_for(algorithm):
+    """All cases, with every entry of the space, at every vector width; GPU plans too, whose groups run on any device."""
+    for problem in [*cases_for(algorithm), *rare_cases_for(algorithm)]:
         for device in dict.fromkeys((*devices(), *MADE_UP)):
             if algorithm.why_not(problem, device) is None:
                 prepared = [prepare(algorithm, problem, device, params) for params in algorithm.space(problem, device)]
@@ -359,7 +364,7 @@ def test_all_parameters_of_all_cases_on_all_devices(algorithm: Algorithm) -> Non
 @EVERY
 def test_every_channel_filter_and_map_with_every_geometry(algorithm: Algorithm) -> None:
     if algorithm.takes is not ConvProblem:
-        problems: list[Problem] = cases_for(algorithm)
+        problems: list[Problem] = [*cases_for(algorithm), *rare_cases_for(algorithm)]
     else:
         problems = list(conv_product())
     prepared = []

@@ -61,7 +61,11 @@ BLOCKS = {
 }
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+RARE = {"bottleneck", "inception with odd channels"}
+"""Forward passes of an exhaustive run only; the odd channels have their training step in every run."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.exhaustive if name in RARE else ()) for name in BLOCKS])
 def test_forward(name, queue):
     make, shape = BLOCKS[name]
     net = randomised(make())

@@ -16,13 +16,12 @@ from clconv.runtime.context import default_queue
 from clconv.runtime.launch import bind
 from clconv.runtime.programs import programs_for
 from clconv.tensor import Blocked, Strided, TensorSpec, contiguous_strides
-from tests.support import NUMPY, integers, run_plan, traits
+from tests.support import integers, run_plan, traits
 
 ALGORITHM = MapStrided()
 SUM = (("t0", "x0 + x1"), ("y0", "t0 < 0.0f ? 0.0f : t0"))
 GPU = DeviceTraits.gpu()
 RARELY_GPU = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu", marks=pytest.mark.exhaustive)])
-DEVICES = pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu")])
 
 
 def run(
@@ -54,8 +53,8 @@ SHAPES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
     ((2000, 3), (3,)),
     ((), ()),
 ]
-AS_GPU = (SHAPES[1], SHAPES[3])
-"""What a default run has on the made-up device: without broadcasting, and with."""
+AS_GPU = (SHAPES[3],)
+"""What a default run has on the made-up device."""
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_views_of_any_strides(device):
     rng = np.random.default_rng(1)
     x, b = integers(rng, shape), integers(rng, shape)
     transposed, reversed_, every_third = Strided((1, 3, 15), 2), Strided((35, -7, 1), 28), Strided((105, 21, 3), 1)
-    for layouts in ({"x1": transposed}, {"x0": reversed_}, {"x0": every_third, "x1": reversed_}, {"x0": Strided((35, 7, 1), 11)}):
+    for layouts in ({"x1": transposed}, {"x0": every_third, "x1": reversed_}, {"x0": Strided((35, 7, 1), 11)}):
         out = run(added(shape, shape).with_layouts(**layouts), {"x0": x, "x1": b}, device)
         np.testing.assert_array_equal(out["y0"], reference.relu(x + b), err_msg=str(layouts))
 
@@ -93,20 +92,21 @@ def test_a_view_that_repeats_itself():
 
 @RARELY_GPU
 def test_several_outputs_of_several_types(device):
-    shape = (5, 13)
+    shape = (5, 203)
     rng = np.random.default_rng(4)
     x = (rng.standard_normal(shape) * 3).astype(np.float16)
     label = rng.integers(-100, 100, shape).astype(np.int32)
     problem = MapProblem(
         shape=shape,
         operands=(TensorSpec(shape, "float16"), TensorSpec(shape, "int32")),
-        statements=(("y0", "x0 * 3.0f"), ("y1", "x0 * 0.5f"), ("y2", "x1 % 7 + (x0 > 0.0f)"), ("int t0", "x1 / 2"), ("y3", "(float)t0")),
+        statements=(("y0", "x0 * 3.0f"), ("y1", "x0 * x0 + x0"), ("y2", "x1 % 7 + (x0 > 0.0f)"), ("int t0", "x1 / 2"), ("y3", "(float)t0")),
         dtypes=("float32", "float16", "int32", "float32"),
     )
     out = run(problem, {"x0": x, "x1": label}, device)
     exact = x.astype(np.float32)
     np.testing.assert_array_equal(out["y0"], exact * np.float32(3))
-    np.testing.assert_array_equal(out["y1"], (exact * np.float32(0.5)).astype(np.float16))
+    once = (x.astype(np.float64) ** 2 + x).astype(np.float32).astype(np.float16)
+    np.testing.assert_array_equal(out["y1"], once, err_msg="half is rounded once, at the end")
     np.testing.assert_array_equal(out["y2"], np.fmod(label, 7) + (x > 0))
     np.testing.assert_array_equal(out["y3"], np.trunc(label / 2))
 
@@ -132,13 +132,14 @@ def test_scalars_are_arguments_of_the_run():
 
 @RARELY_GPU
 def test_index_is_the_position_in_c_order(device):
-    for shape, other in (((4, 3, 50), (3, 1)), ((9001,), (9001,))):
-        problem = MapProblem(shape=shape, operands=(TensorSpec(other),), statements=(("y0", "(float)index + x0"),), uses_index=True)
-        x = integers(np.random.default_rng(6), other)
-        np.testing.assert_array_equal(run(problem, {"x0": x}, device)["y0"], np.arange(np.prod(shape)).reshape(shape) + x)
+    """With broadcasting; dropout below counts along contiguous operands."""
+    shape, other = (4, 3, 50), (3, 1)
+    problem = MapProblem(shape=shape, operands=(TensorSpec(other),), statements=(("y0", "(float)index + x0"),), uses_index=True)
+    x = integers(np.random.default_rng(6), other)
+    np.testing.assert_array_equal(run(problem, {"x0": x}, device)["y0"], np.arange(np.prod(shape)).reshape(shape) + x)
 
 
-@DEVICES
+@RARELY_GPU
 def test_dropout_draws_the_words_of_philox(device):
     shape, p, seed, step = (6, 7, 31), 0.3, (5 << 32) + 9, 4
     keep = "(float)(random_word(index, step, seed_low, seed_high) >> 8) * 0x1p-24f >= 0.3f"
@@ -207,15 +208,6 @@ def test_contiguous_views_are_one_flat_loop():
     view = added(shape, shape).with_layouts(x0=Strided(contiguous_strides(shape), 7))
     (text,) = sources(view, DeviceTraits.cpu())
     assert "x0_offset" in text and "x0_stride" not in text
-
-
-def test_half_is_rounded_once():
-    x = np.linspace(-3, 3, 1001).astype(NUMPY["float16"])
-    problem = MapProblem(
-        shape=(1001,), operands=(TensorSpec((1001,), "float16"),), statements=(("y0", "x0 * x0 + x0"),), dtypes=("float16",)
-    )
-    exact = x.astype(np.float64)
-    np.testing.assert_array_equal(run(problem, {"x0": x})["y0"], (exact * exact + exact).astype(np.float32).astype(np.float16))
 
 
 @RARELY_GPU

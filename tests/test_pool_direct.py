@@ -24,7 +24,7 @@ WINDOWS = {
     "dilated, one-sided": ("n2c3i9x11f3x2s1x2p1,0x0,1d2x1",),
     "stride above window": ("n2c2i13x11f2x3s4x5",),
     "rounded up": ("n2c3i8x11f3x3s2p1:ceil", "n1c2i7x10f3x3s2p1:ceil"),
-    "one axis": ("n3c2i37f4s3p2", "n1c2i150f4s3p2"),
+    "one axis, wide stride": ("n3c2i37f2s3p1", "n1c2i150f2s3p1"),
     "three axes": ("n2c3i5x6x7f2x3x2s1x2x2p1", "n1c1i3x2x2f2x3x2s1x2x2p1"),
 }
 ADAPTIVE = [
@@ -73,7 +73,7 @@ def rarely(*default: str) -> list[object]:
     return [pytest.param(case, marks=() if case in default else pytest.mark.exhaustive) for case in WINDOWS]
 
 
-@pytest.mark.parametrize("case", rarely(*(WINDOWS.keys() - {"one axis"})))
+@pytest.mark.parametrize("case", rarely(*(WINDOWS.keys() - {"one axis, wide stride", "stride above window"})))
 def test_maximum_of_whole_numbers(case: str) -> None:
     for text in WINDOWS[case]:
         problem = parse(f"maxpool {text}")
@@ -125,7 +125,7 @@ def check_avg(problem: PoolProblem, device: DeviceTraits | None = None) -> None:
     assert (abs(dx - backward(dy)) <= DIVISION * magnitude + sum_bound(math.prod(problem.geometry.kernel), magnitude)).all(), str(problem)
 
 
-@pytest.mark.parametrize("case", rarely("side by side", "overlapping, padded", "dilated, one-sided", "rounded up", "one axis"))
+@pytest.mark.parametrize("case", rarely("side by side", "overlapping, padded", "dilated, one-sided", "rounded up", "one axis, wide stride"))
 def test_mean(case: str) -> None:
     for text in WINDOWS[case]:
         check_avg(parse(f"avgpool {text}"))
@@ -173,7 +173,7 @@ def test_adaptive_mean(size: tuple[int, ...], outputs: tuple[int, ...], device: 
     ("case", "kind"),
     [
         ("dilated, one-sided", "max"),
-        ("rounded up", "avg"),
+        pytest.param("rounded up", "avg", marks=pytest.mark.exhaustive),
         pytest.param("dilated, one-sided", "avg", marks=pytest.mark.exhaustive),
         pytest.param("rounded up", "max", marks=pytest.mark.exhaustive),
     ],

@@ -51,7 +51,7 @@ def moments(shape: tuple[int, ...], other: tuple[int, ...], axes: tuple[int, ...
 def test_sums_over_every_set_of_axes(axes, device):
     rng = np.random.default_rng(0)
     for shape in ((3, 17, 7), (1, 33, 49), (5, 3, 1), (2, 1, 1031), (67, 2, 3), (1, 1, 1), (300, 5, 40)):
-        for other in (shape, (shape[1], 1)):
+        for other in (shape, (shape[1], 1)) if device is None else ((shape[1], 1),):
             x, mean = integers(rng, shape), integers(rng, other)
             out = run(moments(shape, other, axes), {"x0": x, "x1": mean}, device)
             d = (x - mean).astype(np.float64)
@@ -88,22 +88,21 @@ def test_views_and_other_types(device):
         statements=(("r0", "x1 == 3 ? x0 : 0.0f"), ("r1", "(float)(x1 != 2)")),
         post=("r", "r"),
     )
-    for layouts in ({}, {"x0": Strided((1, 4, 24), 5)}, {"x0": Strided((60, -10, 1), 50), "x1": Strided((120, 20, 2), 1)}):
+    for layouts in ({"x0": Strided((1, 4, 24), 5)}, {"x0": Strided((60, -10, 1), 50), "x1": Strided((120, 20, 2), 1)}):
         out = run(problem.with_layouts(**layouts), {"x0": x, "x1": label}, device)
         np.testing.assert_array_equal(out["y0"], np.where(label == 3, x, 0).sum(axis=axes, keepdims=True))
         np.testing.assert_array_equal(out["y1"], (label != 2).sum(axis=axes, keepdims=True))
 
 
-def test_half_results_are_rounded_from_float_sums():
+@pytest.mark.parametrize("axes", [(0,), pytest.param((1,), marks=pytest.mark.exhaustive)], ids=str)
+def test_half_results_are_rounded_from_float_sums(axes):
     x = np.random.default_rng(4).standard_normal((3, 700)).astype(np.float16)
-    for axes in ((0,), (1,)):
-        problem = ReduceProblem(
-            shape=x.shape, operands=(TensorSpec(x.shape, "float16"),), axes=axes, statements=(("r0", "x0 * 64.0f"),), dtype="float16"
-        )
-        exact = (x.astype(np.float64) * 64).sum(axis=axes, keepdims=True)
-        # The half nearest to a float sum: half a unit in the last place of the half, and the error of the sum.
-        bound = np.abs(exact) * 2.0**-11 + sum_bound(700, (np.abs(x.astype(np.float64)) * 64).sum(axis=axes, keepdims=True))
-        assert (np.abs(run(problem, {"x0": x})["y0"] - exact) <= bound).all()
+    operands = (TensorSpec(x.shape, "float16"),)
+    problem = ReduceProblem(shape=x.shape, operands=operands, axes=axes, statements=(("r0", "x0 * 64.0f"),), dtype="float16")
+    exact = (x.astype(np.float64) * 64).sum(axis=axes, keepdims=True)
+    # The half nearest to a float sum: half a unit in the last place of the half, and the error of the sum.
+    bound = np.abs(exact) * 2.0**-11 + sum_bound(700, (np.abs(x.astype(np.float64)) * 64).sum(axis=axes, keepdims=True))
+    assert (np.abs(run(problem, {"x0": x})["y0"] - exact) <= bound).all()
 
 
 LARGE = [((8, 5, 1200), (0, 2)), ((3000, 7), (0,)), ((5, 3000), (1,)), ((100003,), (0,))]

@@ -71,15 +71,15 @@ def test_updates_that_do_not_fit_their_parameter_are_refused(queue, shape, dtype
 
 def test_float_statistics_are_not_folded_into_a_half_convolution(queue):
     x, weight = node(1, 3, 5, 5), Parameter(normal(4, 3, 3, 3))
-    half = F.conv2d(F.cast(x, "float16"), F.cast(weight, "float16"))
+    half = F.conv2d(F.cast(x, "float16"), F.cast(weight, "float16"), padding=1)
     y = F.cast(F.batch_norm(half, Parameter(normal(4)), Parameter(np.full(4, 2.0))), "float32")
     np.testing.assert_array_equal(*both_ways(x, y, queue, normal(1, 3, 5, 5)))
 
 
-@pytest.mark.parametrize("conv_first", [True, False])
+@pytest.mark.parametrize("conv_first", [True, pytest.param(False, marks=pytest.mark.exhaustive)])
 def test_a_float_residual_is_not_read_as_half(queue, conv_first):
-    x, weight = node(1, 3, 5, 5), Parameter(normal(3, 3, 1, 1))
-    half = F.conv2d(F.cast(x, "float16"), F.cast(weight, "float16"))
+    x, weight = node(1, 3, 5, 5), Parameter(normal(3, 3, 3, 3))
+    half = F.conv2d(F.cast(x, "float16"), F.cast(weight, "float16"), padding=1)
     y = half + x if conv_first else x + half
     assert y.dtype == "float32"
     np.testing.assert_array_equal(*both_ways(x, y, queue, normal(1, 3, 5, 5)))
@@ -88,12 +88,12 @@ def test_a_float_residual_is_not_read_as_half(queue, conv_first):
 def test_gradients_of_half_networks_are_half_and_those_of_their_float_parameters_float(queue):
     x, weight = node(1, 2, 4, 4, dtype="float16"), Parameter(normal(3, 2, 3, 3))
     scale = Parameter(np.array([2.0]))
-    loss = F.sum(F.conv2d(x, F.cast(weight, "float16")) * scale)
+    loss = F.sum(F.conv2d(x, F.cast(weight, "float16"), padding=1) * scale)
     gradients = clconv.grad(loss, [x, weight, scale])
     assert [g.dtype for g in gradients] == ["float16", "float32", "float32"]
     value = np.ones((1, 2, 4, 4), np.float16)
     dx, dw, dscale = (g.get() for g in compile_graph(Graph((x,), tuple(gradients)), queue)(value))
-    np.testing.assert_array_equal(dw, np.full((3, 2, 3, 3), 8.0))
+    np.testing.assert_array_equal(dw, np.broadcast_to(2.0 * np.outer([3, 4, 3], [3, 4, 3]), (3, 2, 3, 3)))
     assert np.isfinite(dx).all() and dscale.shape == (1,)
 
 
@@ -132,17 +132,17 @@ def test_a_batch_norm_layer_used_twice_moves_its_statistics_twice(queue):
             self.bn = nn.BatchNorm1d(2)
 
         def forward(self, x):
-            return self.bn(self.bn(x) * 3.0 + 1.0)
+            return self.bn(self.bn(x))
 
     net, x = Twice(), normal(8, 2) + 5
     clconv.compile(net, (8, 2), queue=queue, training=True)(x)
-    np.testing.assert_allclose(net.bn.running_mean.value, 0.9 * (0.1 * x.mean(0)) + 0.1 * 1.0, rtol=1e-5)
+    np.testing.assert_allclose(net.bn.running_mean.value, 0.9 * (0.1 * x.mean(0)), rtol=1e-5)  # the second mean is 0
 
 
 def test_momentum_may_be_a_numpy_number(queue):
     mean, var = (send(queue, np.full(2, value, np.float32)) for value in (0, 1))
-    F.batch_norm(send(queue, np.array([[1, 2], [3, 6]], np.float32)), mean, var, training=True, momentum=np.float64(0.5))
-    np.testing.assert_array_equal(mean.get(), [1, 2])
+    F.batch_norm(send(queue, np.array([[1, 2], [3, 6]], np.float32)), mean, var, training=True, momentum=np.float64(0.25))
+    np.testing.assert_array_equal(mean.get(), [0.5, 1])
 
 
 def test_tracing_leaves_the_modes_of_layers_as_they_were():
@@ -160,7 +160,7 @@ def test_the_gradient_of_a_mean_over_an_empty_batch_is_empty(queue):
 
 
 def test_profile_takes_views(queue):
-    run = clconv.compile(nn.Conv2d(1, 2, 3), (1, 1, 7, 7), queue=queue)
+    run = clconv.compile(nn.Conv2d(1, 2, 3, padding=1), (1, 1, 7, 7), queue=queue)
     x = send(queue, normal(4, 1, 7, 7))
     assert run.profile(x[1:2], repeats=1).milliseconds > 0
     assert run.profile(x[::-1][:1], repeats=1).milliseconds > 0

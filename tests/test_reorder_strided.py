@@ -52,7 +52,7 @@ def test_between_views_with_gaps(device):
     rng = np.random.default_rng(1)
     for shape in ((3, 5, 7, 9), (1, 16, 12, 12), (2, 1, 1, 5)):
         x = integers(rng, shape, 100)
-        for source, target in (((0, 2, 3, 1), (0, 1, 2, 3)), ((3, 1, 2, 0), (0, 2, 3, 1)), ((0, 1, 2, 3), (1, 0, 3, 2))):
+        for source, target in (((3, 1, 2, 0), (0, 2, 3, 1)), ((0, 1, 2, 3), (1, 0, 3, 2))):
             problem = ReorderProblem(shape).with_layouts(x=permuted(shape, source, 1, 2), y=permuted(shape, target, 5, 3))
             np.testing.assert_array_equal(run(problem, x, device), x, err_msg=f"{shape} {source} {target}")
 
@@ -74,10 +74,9 @@ TYPES = [("float32", "float16"), ("float16", "float32"), ("float16", "float16"),
 
 
 def types_and_ways() -> list[object]:
-    """Both devices; a default run has every type and every way, not each of them together."""
+    """Both devices; a default run has every type and every way on its own, not each of them together."""
     default = {
         ("own", 0, "plain"), ("own", 1, "plain"), ("own", 2, "from a view"), ("own", 3, "to a view"),
-        ("gpu", 1, "from a view"), ("gpu", 3, "to a view"),
     }  # fmt: skip
     marks = {False: pytest.mark.exhaustive, True: ()}
     return [
