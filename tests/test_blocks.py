@@ -61,7 +61,7 @@ BLOCKS = {
 }
 
 
-RARE = {"bottleneck", "inception with odd channels"}
+RARE = {"basic", "bottleneck", "inception with odd channels"}
 """Forward passes of an exhaustive run only; the odd channels have their training step in every run."""
 
 

@@ -58,7 +58,8 @@ def test_windows_wider_than_the_channels() -> None:
         check((2, channels, 4, 4), CASES[0])
 
 
-@pytest.mark.parametrize("dtype", ["float16", pytest.param("float32", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_groups_of_work_items_as_on_gpus(dtype: str) -> None:
     check((2, 7, 5, 6), (3, 0.3, 1.0, 0.5), dtype, DeviceTraits.gpu())
 

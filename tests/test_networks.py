@@ -22,10 +22,10 @@ FORWARD = 1e-4
 
 FORWARD_CASES = {
     "lenet5": (lambda: models.lenet5(), (3, 1, 28, 28)),
-    "lenet5, 1998": (lambda: models.lenet5(original=True), (3, 1, 32, 32)),
-    "resnet18": (lambda: models.resnet18(num_classes=10), (2, 3, 48, 48)),
 }
 MORE_FORWARD_CASES = {
+    "lenet5, 1998": (lambda: models.lenet5(original=True), (3, 1, 32, 32)),
+    "resnet18": (lambda: models.resnet18(num_classes=10), (2, 3, 48, 48)),
     "googlenet": (lambda: models.googlenet(num_classes=10, aux=False), (2, 3, 48, 48)),
     "unet": (lambda: models.unet(width=8), (1, 1, 32, 32)),
     "alexnet, 2012": (lambda: models.alexnet(num_classes=10, original=True), (1, 3, 227, 227)),

@@ -69,6 +69,7 @@ def test_updates_that_do_not_fit_their_parameter_are_refused(queue, shape, dtype
         compile_graph(Graph((x,), (x * 2.0,), ((Parameter(np.zeros(2)), x + 1.0),)), queue)
 
 
+@pytest.mark.exhaustive
 def test_float_statistics_are_not_folded_into_a_half_convolution(queue):
     x, weight = node(1, 3, 5, 5), Parameter(normal(4, 3, 3, 3))
     half = F.conv2d(F.cast(x, "float16"), F.cast(weight, "float16"), padding=1)
@@ -85,6 +86,7 @@ def test_a_float_residual_is_not_read_as_half(queue, conv_first):
     np.testing.assert_array_equal(*both_ways(x, y, queue, normal(1, 3, 5, 5)))
 
 
+@pytest.mark.exhaustive
 def test_gradients_of_half_networks_are_half_and_those_of_their_float_parameters_float(queue):
     x, weight = node(1, 2, 4, 4, dtype="float16"), Parameter(normal(3, 2, 3, 3))
     scale = Parameter(np.array([2.0]))
@@ -111,11 +113,13 @@ def test_whole_numbers_are_refused_or_become_floats_beside_them(queue):
         F.add(whole, whole)
 
 
+@pytest.mark.exhaustive
 def test_the_mean_of_squares_of_half_numbers_does_not_pass_through_their_sum(queue):
     x, zero = (send(queue, np.full(2000, value, np.float16)) for value in (10, 0))
     assert F.mse_loss(x, zero).get() == 100
 
 
+@pytest.mark.exhaustive
 def test_batch_statistics_of_half_numbers_are_float(queue):
     x = (30 + 0.3 * normal(64, 4)).astype(np.float16)
     exact = x.astype(np.float64)

@@ -35,7 +35,7 @@ def permuted(shape: tuple[int, ...], order: tuple[int, ...], offset: int = 0, ga
     return Strided(tuple(gap * strides[axis] for axis in range(len(shape))), offset)
 
 
-@DEVICES
+@pytest.mark.parametrize("device", [pytest.param(None, id="own"), pytest.param(GPU, id="gpu", marks=pytest.mark.exhaustive)])
 def test_every_order_of_axes_to_and_from_plain(device):
     rng = np.random.default_rng(0)
     for shape in ((5, 17, 11), (2, 3, 33), (40, 1, 70), (4, 8, 16)):

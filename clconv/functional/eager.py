@@ -72,7 +72,7 @@ def _run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     first = found[0]
     queue = queue_of(first, what)
     for array in found[1:]:
-        if array.context != queue.context:
+        if array.queue is not queue and array.context != queue.context:
             raise ArrayError(f"{what}: the arrays live in two OpenCL contexts; create them from one queue")
     key = (function, tuple(key_parts), queue.int_ptr)
     with _lock:

@@ -51,6 +51,7 @@ class Run:
         check_algorithms(options.algorithms, graph)
         self.traits = traits_of(device_of(queue))
         self.input_names = tuple(node["name"] for node in graph.inputs)
+        self._expected = [(node.shape, arrays.DTYPES[node.dtype]) for node in graph.inputs]
         self.seed = 0
         self.calls = 0
         self._plain = ((PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
@@ -94,7 +95,10 @@ class Run:
     def __call__(self, *inputs: Any, out: Any = None, scalars: Mapping[str, float] | None = None, **named: Any) -> Any:
         """One run. Inputs in order or by name; `out`: an array (or tuple of them) to write into; a tuple comes back for several outputs."""
         given = inputs if len(inputs) == len(self.input_names) and not named else self._in_order(inputs, named)
-        taken = [self._take(value, node) for value, node in zip(given, self.graph.inputs, strict=True)]
+        taken = [
+            value if arrays.is_plainly(value, shape, dtype, self.queue) else self._take(value, node)
+            for value, node, (shape, dtype) in zip(given, self.graph.inputs, self._expected, strict=True)
+        ]
         results, out_layouts = self._results(out)
         layouts = (tuple([arrays.layout_of(a, self.traits.buffer_alignment) for a in taken]), out_layouts)
         external = {("input", i): arrays.memory_of(a, layout) for i, (a, layout) in enumerate(zip(taken, layouts[0], strict=True))}

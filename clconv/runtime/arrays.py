@@ -23,6 +23,11 @@ def is_array(value: object) -> bool:
     return isinstance(value, cla.Array)
 
 
+def is_plainly(value: object, shape: tuple[int, ...], dtype: np.dtype[Any], queue: cl.CommandQueue) -> bool:
+    """The quick way to see that nothing needs checking: an array of this shape and type on this very queue."""
+    return isinstance(value, cla.Array) and value.queue is queue and value.shape == shape and value.dtype == dtype
+
+
 def queue_of(array: cla.Array, what: str) -> cl.CommandQueue:
     if array.queue is None:
         raise ArrayError(f"{what}: the array has no queue; attach one with array.with_queue(queue)")
