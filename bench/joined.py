@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     given = parser.parse_args()
     whole, alone = joined(given.network, given.batch)
-    print(f"{given.network}, batch {given.batch}: run {whole * 1e3:.2f} ms, its launches alone {alone * 1e3:.2f} ms, ratio {whole / alone:.3f}")
+    times = f"run {whole * 1e3:.2f} ms, its launches alone {alone * 1e3:.2f} ms, ratio {whole / alone:.3f}"
+    print(f"{given.network}, batch {given.batch}: {times}")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def test_any_convolution(queue: Any) -> None:
     assert min(outcome["right"], outcome["refused"]) >= 25, outcome
 
 
+@pytest.mark.exhaustive
 def test_any_pooling(queue: Any) -> None:
     outcome: Counter[str] = Counter()
     usual = st.tuples(st.integers(0, 2), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))

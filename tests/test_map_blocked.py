@@ -133,6 +133,7 @@ def test_one_spatial_axis_and_long_rows() -> None:
             np.testing.assert_array_equal(run(add_relu(shape, shape, (1, shape[1], 1)), x, wide)[0], np.maximum(x[0] + x[1], 0))
 
 
+@pytest.mark.exhaustive
 def test_half_storage_and_conversion() -> None:
     rng = np.random.default_rng(9)
     shape = (2, 11, 5, 3)

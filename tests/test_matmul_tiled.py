@@ -101,7 +101,7 @@ def test_epilogue_of_everything(transpose_a, transpose_b, device):
     check_epilogue(EPILOGUES["all"], device, transpose_a, transpose_b)
 
 
-@device_and_flags({("own", False, True), ("gpu", False, True)})
+@device_and_flags({("own", False, True)})
 def test_epilogue_of_bias_and_relu(transpose_a, transpose_b, device):
     check_epilogue(EPILOGUES["bias and relu"], device, transpose_a, transpose_b)
 

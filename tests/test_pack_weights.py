@@ -50,6 +50,7 @@ def test_groups(turned):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.exhaustive
 def test_half_and_other_widths():
     for layout in (Packed(8, 8, 2), Packed(16, 16, 1, turned=True), Packed(4, 1, 3)):
         got, expected = packed_on_device((17, 9, 3, 3), layout, "float16")

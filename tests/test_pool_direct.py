@@ -169,6 +169,7 @@ def test_adaptive_mean(size: tuple[int, ...], outputs: tuple[int, ...], device: 
     assert (abs(dx - reference.adaptive_avg_pool_backward(dy, size)) <= bound).all()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("case", "kind"),
     [

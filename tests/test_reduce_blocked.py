@@ -106,7 +106,8 @@ def test_nan_and_infinities(batch: bool) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("batch", [pytest.param(False, marks=pytest.mark.exhaustive), True])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("batch", [False, True])
 def test_half_storage_sums_in_float(batch: bool) -> None:
     shape = (3, 11, 16, 16)
     x, axes = np.random.default_rng(6).integers(0, 9, shape).astype(np.float16), axes_of(shape, batch)
@@ -116,7 +117,8 @@ def test_half_storage_sums_in_float(batch: bool) -> None:
     np.testing.assert_array_equal(got, x.mean(axes, keepdims=True, dtype=np.float32).astype(np.float16))
 
 
-@pytest.mark.parametrize("block", [pytest.param(4, marks=pytest.mark.exhaustive), 16])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("block", [4, 16])
 def test_other_vector_widths(block: int) -> None:
     shape = (2, 19, 5, 3)
     x = integers(np.random.default_rng(7), shape)
