@@ -252,6 +252,15 @@ class Interrupting:
         return images
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Python's own answer to Ctrl-C, which a process that was started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("at, place", [(3, (0, 3)), (7, (1, 2)), (5, (1, 0))])
 def test_ctrl_c_finishes_the_step_saves_and_loses_nothing(tmp_path: Path, at: int, place: tuple[int, int]) -> None:
     data, file = stripes(40), tmp_path / "c.safetensors"
@@ -275,6 +284,7 @@ def test_ctrl_c_finishes_the_step_saves_and_loses_nothing(tmp_path: Path, at: in
         assert [e.loss for e in survivor.history] == [e.loss for e in through.history]
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
     trainer = Trainer(small_net(), optimiser=SGD(0.1))
     images, kinds = stripes(40).take(slice(None))
