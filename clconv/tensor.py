@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
 
 from clconv.errors import UnsupportedError
 
@@ -60,7 +62,10 @@ class Packed:
 
     The innermost run holds the output channels that one register tile multiplies at once. `block_in` of 1 is for plain inputs.
     `turned` swaps input and output channels and turns the kernel by 180 degrees: what backward-data reads.
-    Channels are filled up with zeros group by group.
+    Channels are filled up with zeros group by group; or the groups are `joint` as in a blocked tensor, their output channels side by side
+    and filled up once at the end. Each output channel then has the inputs of its own group ("lanes"), or each run of tile * block output
+    channels has as many blocks of input channels as the widest needs (`input_blocks`), from the first that one of its groups lies in,
+    with zeros for what belongs to other groups ("blocks").
     """
 
     block: int
@@ -68,12 +73,45 @@ class Packed:
     tile: int
     groups: int = 1
     turned: bool = False
+    joint: Literal["", "lanes", "blocks"] = ""
 
     def __str__(self) -> str:
-        return f"packed {self.block_in}x{self.tile * self.block}" + (" turned" if self.turned else "")
+        joint = f" joint {self.joint}" if self.joint else ""
+        return f"packed {self.block_in}x{self.tile * self.block}{joint}" + (" turned" if self.turned else "")
 
 
-Layout = Plain | Strided | Blocked | Packed
+@lru_cache(maxsize=1024)
+def input_blocks(groups: int, inputs: int, outputs: int, block: int, run: int) -> tuple[int, ...]:
+    """How many blocks of input channels the groups of each run of `run` output channels lie in; `inputs` and `outputs` are a group's.
+
+    >>> input_blocks(groups=4, inputs=6, outputs=10, block=8, run=8)
+    (1, 2, 2, 2, 1)
+    """
+    last = groups * outputs - 1
+    starts = range(0, groups * outputs, run)
+    ends = ((min(start + run - 1, last) // outputs + 1) * inputs - 1 for start in starts)
+    return tuple(end // block - start // outputs * inputs // block + 1 for start, end in zip(starts, ends, strict=True))
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """Convolution weights K, C/groups, R, S for minimal filtering: groups, K / (tile * block), products, C, tile * block.
+
+    `outputs` are the positions (rows, columns) that a tile computes at once: it takes (m + r - 1) products along an axis with kernel size r.
+    `turned` as for Packed. Output channels are filled up with zeros group by group.
+    """
+
+    block: int
+    tile: int
+    outputs: tuple[int, int]
+    groups: int = 1
+    turned: bool = False
+
+    def __str__(self) -> str:
+        return f"transformed {self.outputs[0]}x{self.outputs[1]} by {self.tile * self.block}" + (" turned" if self.turned else "")
+
+
+Layout = Plain | Strided | Blocked | Packed | Transformed
 PLAIN = Plain()
 
 
@@ -124,6 +162,14 @@ class TensorSpec:
         return self.layout.blocks if self.layout.blocks is not None else self.channel_blocks
 
     @property
+    def weights_of_group(self) -> tuple[int, int, tuple[int, ...]]:
+        """Output channels, input channels and kernel of one group of packed or transformed weights, as the reading pass sees them."""
+        assert isinstance(self.layout, Packed | Transformed)
+        k, c, *kernel = self.shape
+        own = k // self.layout.groups
+        return (c, own, tuple(kernel)) if self.layout.turned else (own, c, tuple(kernel))
+
+    @property
     def storage_elements(self) -> int:
         """Elements of the buffer that holds the tensor, padding of the layout included."""
         layout = self.layout
@@ -131,10 +177,18 @@ class TensorSpec:
             rows, columns = self.padded_plane
             return self.shape[0] * self.blocks_in_buffer * rows * columns * layout.block
         if isinstance(layout, Packed):
-            k, c, *kernel = self.shape
-            outputs, inputs = (c, k // layout.groups) if layout.turned else (k // layout.groups, c)
-            padded = round_up(outputs, layout.block * layout.tile) * round_up(inputs, layout.block_in)
-            return layout.groups * padded * math.prod(kernel)
+            outputs, inputs, kernel = self.weights_of_group
+            run = layout.block * layout.tile
+            if layout.joint:
+                blocks = -(-inputs // layout.block_in)
+                if layout.joint == "blocks":
+                    blocks = max(input_blocks(layout.groups, inputs, outputs, layout.block_in, run))
+                return round_up(layout.groups * outputs, run) * blocks * layout.block_in * math.prod(kernel)
+            return layout.groups * round_up(outputs, run) * round_up(inputs, layout.block_in) * math.prod(kernel)
+        if isinstance(layout, Transformed):
+            outputs, inputs, kernel = self.weights_of_group
+            products = math.prod(m + r - 1 for m, r in zip(layout.outputs, (1, *kernel)[-2:], strict=True))
+            return layout.groups * round_up(outputs, layout.block * layout.tile) * inputs * products
         if isinstance(layout, Strided):
             return (
                 0

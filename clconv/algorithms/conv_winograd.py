@@ -1,0 +1,295 @@
+"""Convolution and stride-1 data gradients by minimal filtering on channel-blocked tensors: fewer multiplications, all in one kernel.
+
+F(m x m, r x r) computes m x m positions with (m + r - 1)^2 products a pair of channels instead of m^2 r^2 (Winograd 1980; Lavin and Gray
+2016). Errors grow with m: of the largest result about 1e-6 for m = 2, 1e-5 for 4, 3e-5 for 6. A NaN or infinity in the input spreads over
+the tiles that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from clconv.algorithms.base import Algorithm
+from clconv.algorithms.conv_blocked import FEW_CHANNELS, AxisCall, Roles, Steps, check_maps, needed_halo, plane_calls
+from clconv.algorithms.minimal_filtering import MOST_PRODUCTS, matrices
+from clconv.algorithms.register_tiles import step_cost
+from clconv.codegen.expressions import activation_macro
+from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
+from clconv.device import DeviceTraits
+from clconv.errors import UnsupportedError
+from clconv.problem import ConvProblem, Pass
+from clconv.tensor import Blocked, Layout, Transformed, round_up
+
+OUTPUTS = (4, 2, 3, 6, 5)
+# Beyond that the transforms lose another digit.
+MOST_SAFE_PRODUCTS = 6
+CHUNK = 128
+ITEMS_PER_UNIT = 4
+MOST_CUTS = 256
+MOST_CHOICES = 12
+# A cache line, in floats: products are that much more apart than they need, or they fall on the same lines of the cache.
+LINE = 16
+# Measured with PoCL on Zen 1: multiply-adds of a vector a second and core, the rate at which weights stream in, and what transforms cost.
+VECTORS_PER_SECOND = 2.6e9
+MEMORY_BYTES_PER_SECOND = 15e9
+CACHED_BYTES = 4e6
+VECTORS_PER_PRODUCT = 7
+
+
+@dataclass(frozen=True)
+class ConvWinogradParams:
+    """`outputs`: positions of a tile along an axis (1 where the kernel has one tap); `tile_k` channel blocks by `width` tiles stay in
+    registers; a work-item transforms about `part` tiles at once; `chunk`: input channels whose weights stay in the first cache;
+    `slices` of the output channels, each of which transforms the data anew."""
+
+    outputs: int
+    tile_k: int
+    width: int
+    part: int
+    chunk: int
+    slices: int
+
+
+def tile_outputs(problem: ConvProblem, outputs: int) -> tuple[int, int]:
+    kernel = (1, *problem.geometry.kernel)[-2:]
+    return (1 if kernel[0] == 1 else outputs, 1 if kernel[1] == 1 else outputs)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis cut into tiles: of each residue of the positions modulo the dilation `tiles`, all together `total`."""
+
+    size: int
+    outputs: int
+    products: int
+    dilation: int
+
+    @property
+    def tiles(self) -> int:
+        longest = -(-self.size // self.dilation)
+        return -(-longest // self.outputs)
+
+    @property
+    def total(self) -> int:
+        return self.tiles * self.dilation
+
+
+def axes(problem: ConvProblem, params: ConvWinogradParams) -> tuple[Axis, Axis]:
+    kernel = (1, *problem.geometry.kernel)[-2:]
+    dilation = (1, *problem.geometry.dilation)[-2:]
+    _, _, *size = problem.tensors()[Roles.of(problem).target].planes
+    rows, columns = (
+        Axis(n, m, m + r - 1, d if r > 1 else 1)
+        for n, m, r, d in zip(size, tile_outputs(problem, params.outputs), kernel, dilation, strict=True)
+    )
+    return rows, columns
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All `tiles` of a batch in `parts` of nearly equal size, each of which fills `slots`; `slices` of the output channels."""
+
+    tiles: int
+    parts: int
+    slots: int
+    slices: int
+
+    @classmethod
+    def of(cls, problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams) -> Parts:
+        """The number of parts near the wanted size that ends first, when the compute units take them in turns."""
+        rows, columns = axes(problem, params)
+        tiles = problem.batch * rows.total * columns.total
+        slices = min(params.slices, -(-Roles.of(problem).outputs // (params.tile_k * traits.block)))
+        side_by_side = slices * problem.geometry.groups
+
+        def cost(parts: int) -> tuple[float, int]:
+            rounds = -(-parts * side_by_side // traits.compute_units) / side_by_side
+            return rounds * filled(-(-tiles // parts), params.width), parts
+
+        fewest, most = -(-3 * tiles // (4 * params.part)), -(-3 * tiles // (2 * params.part))
+        parts = min(range(max(1, min(fewest, tiles)), min(most, tiles, fewest + MOST_CUTS) + 1), key=cost)
+        return cls(tiles, parts, max(filled(n, params.width) for n in {tiles // parts, -(-tiles // parts)}), slices)
+
+
+def filled(count: int, width: int) -> int:
+    """Slots that `count` tiles take in runs of `width` and `width` - 1."""
+    return max(count, -(-count // width) * (width - 1))
+
+
+def fits(problem: ConvProblem, outputs: int) -> bool:
+    """Whether F(outputs, kernel) is possible: not too many products, and no axis shorter than a tile."""
+    rows, columns = axes(problem, ConvWinogradParams(outputs, 1, 1, 1, 1, 1))
+    return all(a.products <= MOST_PRODUCTS and a.size // a.dilation >= a.outputs for a in (rows, columns))
+
+
+def estimate(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams) -> float:
+    """Seconds: the products at the rate of the register tile, overlapped with the weights as they stream in, and the transforms."""
+    roles, groups, c = Roles.of(problem), problem.geometry.groups, traits.block
+    rows, columns = axes(problem, params)
+    products, cut = rows.products * columns.products, Parts.of(problem, traits, params)
+    channel_tiles = -(-roles.outputs // (params.tile_k * c))
+    busy = min(traits.compute_units, cut.parts * cut.slices * groups)
+    # Parts that the units cannot share evenly leave some of them waiting.
+    waves = -(-cut.parts * cut.slices * groups // busy) * busy / (cut.parts * cut.slices * groups)
+    slots = cut.parts * cut.slots * waves
+    steps = products * slots * roles.inputs * channel_tiles * params.tile_k * groups
+    slowed = step_cost(params.width, params.tile_k, traits.vector_registers) / (params.width * params.tile_k)
+    multiply = steps * slowed / (VECTORS_PER_SECOND * busy)
+    weights = 4.0 * products * roles.inputs * channel_tiles * params.tile_k * c * groups
+    stream = weights / MEMORY_BYTES_PER_SECOND
+    if weights > CACHED_BYTES:  # every part fetches them again
+        stream *= -(-cut.parts // max(1, busy // (cut.slices * groups)))
+    vectors = groups * (-(-roles.inputs // c) * cut.slices + channel_tiles * params.tile_k)
+    transform = vectors * products * cut.tiles * VECTORS_PER_PRODUCT / (VECTORS_PER_SECOND * busy)
+    return transform + max(multiply, stream) + min(multiply, stream) / 2
+
+
+@lru_cache(maxsize=2048)
+def ranked(problem: ConvProblem, traits: DeviceTraits) -> tuple[ConvWinogradParams, ...]:
+    """All sensible parameters by estimate, those with up to MOST_SAFE_PRODUCTS products along an axis, whose errors stay small, first."""
+    tile_k = 2 if Roles.of(problem).outputs > traits.block else 1
+    width = (traits.vector_registers - tile_k - 1) // tile_k
+    choices = [
+        ConvWinogradParams(outputs, tile_k, width, part, CHUNK, slices)
+        for outputs in OUTPUTS
+        if fits(problem, outputs)
+        for part in (width, 2 * width, 4 * width, 8 * width)
+        for slices in dict.fromkeys((1, traits.compute_units))
+    ]
+    different = {(params.outputs, Parts.of(problem, traits, params)): params for params in reversed(choices)}
+
+    def order(params: ConvWinogradParams) -> tuple[bool, float]:
+        unsafe = max(axis.products for axis in axes(problem, params)) > MOST_SAFE_PRODUCTS
+        return unsafe, estimate(problem, traits, params)
+
+    return tuple(sorted(different.values(), key=order))
+
+
+class ConvWinograd(Algorithm[ConvProblem]):
+    """Minimal filtering with transforms and products fused; wants blocked tensors with halo and transformed weights."""
+
+    name = "conv_winograd"
+    takes = ConvProblem
+
+    def why_not(self, problem: ConvProblem, traits: DeviceTraits) -> str | None:
+        g, roles = problem.geometry, Roles.of(problem)
+        if problem.direction is Pass.BACKWARD_WEIGHTS:
+            return "computes the forward and backward_data passes, got backward_weights"
+        if not traits.is_cpu or traits.simd_width < 4:
+            return f"needs a CPU device with vectors of at least 4 floats, got {traits.label} with {traits.simd_width}"
+        if problem.dtype != "float32":
+            return f"computes and stores float32, got {problem.dtype}"
+        if g.rank > 2:
+            return f"needs 1 or 2 spatial axes, got {g.rank}"
+        if any(s != 1 for s in g.stride):
+            return f"needs stride 1, got {g.stride}"
+        if max(g.kernel) == 1 or max(g.kernel) > MOST_PRODUCTS - 1:
+            return f"needs a kernel of 2 to {MOST_PRODUCTS - 1} taps along an axis, got {g.kernel}"
+        if roles.inputs <= FEW_CHANNELS:
+            return f"needs more than {FEW_CHANNELS} input channels to make up for the transforms, got {roles.inputs}"
+        if g.groups > 1 and (roles.inputs % traits.block or roles.outputs % traits.block):
+            return f"groups must hold whole blocks of {traits.block} channels, got {roles.inputs} in and {roles.outputs} out"
+        if not any(fits(problem, m) for m in OUTPUTS):
+            shape = problem.tensors()[roles.target].shape
+            return f"needs maps of at least 2 positions along an axis (and residue of the dilation), got {shape}"
+        return None
+
+    def defaults(self, problem: ConvProblem, traits: DeviceTraits) -> ConvWinogradParams:
+        return next(self.space(problem, traits))
+
+    def space(self, problem: ConvProblem, traits: DeviceTraits) -> Iterator[ConvWinogradParams]:
+        yield from ranked(problem, traits)[:MOST_CHOICES]
+
+    def wants(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Mapping[str, Layout]:
+        assert isinstance(params, ConvWinogradParams)
+        roles, c = Roles.of(problem), traits.block
+        turned = problem.direction is Pass.BACKWARD_DATA
+        out: dict[str, Layout] = {
+            roles.source: Blocked(c, needed_halo(problem)),
+            "w": Transformed(c, params.tile_k, tile_outputs(problem, params.outputs), problem.geometry.groups, turned),
+            roles.target: Blocked(c),
+        }
+        if problem.epilogue.residual:
+            out["residual"] = Blocked(c)
+        return out
+
+    def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
+        assert isinstance(params, ConvWinogradParams)
+        for name in problem.tensors():
+            problem.spec(name).check_addressable(str(problem))
+        check_maps(problem, traits, (traits.block,))
+        stored, wanted = problem.layout("w"), self.wants(problem, traits, params)["w"]
+        if isinstance(stored, Transformed):  # weights that are transformed already decide over what they hold
+            params = replace(params, outputs=max(stored.outputs), tile_k=stored.tile)
+            wanted = self.wants(problem, traits, params)["w"]
+        if stored != wanted or not fits(problem, params.outputs):
+            raise UnsupportedError(f"{problem}: w must be {wanted}, got {stored}; transform it first")
+        ((row_call, column_call),) = plane_calls(problem)
+        roles, groups = Roles.of(problem), problem.geometry.groups
+        rows, columns = axes(problem, params)
+        cut = Parts.of(problem, traits, params)
+        products = rows.products * columns.products
+        product_step = cut.slots * round_up(roles.inputs, traits.block) + LINE
+        data, sums = 4 * products * product_step, 4 * products * params.tile_k * cut.slots * traits.block
+        local = data + sums <= traits.local_memory_bytes
+        workers = min(cut.parts, max(1, traits.compute_units * (ITEMS_PER_UNIT if local else 1) // (cut.slices * groups)))
+        bindings: dict[str, str | int] = {"x": roles.source, "w": "w", "y": roles.target}
+        bindings |= addresses(problem, row_call, column_call)
+        bindings |= {
+            "channels": roles.inputs, "filters": roles.outputs, "out_h": rows.size, "out_w": columns.size,
+            "phase_tiles_h": rows.tiles, "phase_tiles_w": columns.tiles, "tiles_h": rows.total, "tiles_w": columns.total,
+            "tiles": cut.tiles, "parts": cut.parts, "slices": cut.slices, "slots": cut.slots, "product_step": product_step, "sums": sums,
+        }  # fmt: skip
+        bindings |= {"data": data} if local else {"all_data": "transformed"}
+        scratch = () if local else (("transformed", workers * groups * cut.slices * data),)
+        source = kernel_source(problem, traits, params, rows, columns, local)
+        return Plan((KernelCall(source, (workers, groups * cut.slices, 1), tuple(sorted(bindings.items()))),), scratch)
+
+    def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
+        assert isinstance(params, ConvWinogradParams)
+        return estimate(problem, traits, params) + 5e-6
+
+
+def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall) -> dict[str, str | int]:
+    """The arguments that say where things lie in their buffers."""
+    roles = Roles.of(problem)
+    target = problem.spec(roles.target)
+    assert isinstance(target.layout, Blocked)
+    x, y = Steps.of(problem.spec(roles.source)), Steps.of(target)
+    padded_rows, padded_columns = target.padded_plane
+    (top, _), (left, _) = target.layout.halo
+    _, _, height, width = target.planes
+    out: dict[str, str | int] = {
+        "x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": x.at(rows.offset, columns.offset),
+        "y_image": y.image, "y_plane": y.plane, "y_row": y.row, "y_offset": y.origin,
+        "writes_halo": int(target.layout.halo != ((0, 0), (0, 0))), "y_first": target.layout.first * y.plane,
+        "y_rows": padded_rows, "y_columns": padded_columns, "y_top": top, "y_left": left, "y_h": height, "y_w": width,
+    }  # fmt: skip
+    if problem.epilogue.bias:
+        out["bias"] = "bias"
+    if problem.epilogue.residual:
+        more = Steps.of(problem.spec("residual"))
+        out |= {"residual": "residual", "residual_image": more.image, "residual_plane": more.plane, "residual_row": more.row}
+        out["residual_offset"] = more.origin
+    return out
+
+
+def kernel_source(
+    problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams, rows: Axis, columns: Axis, local_data: bool
+) -> KernelSource:
+    """What of the call is in the code: everything but sizes, positions and channel counts."""
+    kernel = (1, *problem.geometry.kernel)[-2:]
+    maps = [matrices(axis.outputs, r) for axis, r in zip((rows, columns), kernel, strict=True)]
+    constants: dict[str, int | str] = {"BLOCK": traits.block, "TILE_K": params.tile_k, "WIDTH": params.width, "CHUNK": params.chunk}
+    for name, axis in (("H", rows), ("W", columns)):
+        constants |= {f"OUTPUTS_{name}": axis.outputs, f"PRODUCTS_{name}": axis.products, f"DILATION_{name}": axis.dilation}
+    constants |= activation_macro(problem.epilogue.activation)
+    arguments = {
+        "block": traits.block, "tile_k": params.tile_k, "width": params.width, "local_data": local_data,
+        "data_maps": tuple(b for _, _, b in maps), "output_maps": tuple(a for a, _, _ in maps),
+        "tail": Roles.of(problem).inputs % traits.block > 0,
+        "bias": problem.epilogue.bias, "residual": problem.epilogue.residual,
+    }  # fmt: skip
+    return KernelSource("conv_winograd", "conv_winograd", names(constants), names(arguments), problem.dtype)

@@ -1,0 +1,72 @@
+"""Convolution weights from (K, C / groups, *kernel) into the domain of products of minimal filtering, for conv_winograd."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from clconv.algorithms.base import Algorithm
+from clconv.algorithms.minimal_filtering import MOST_PRODUCTS, matrices
+from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
+from clconv.device import DeviceTraits
+from clconv.problem import ReorderProblem
+from clconv.tensor import PLAIN, Transformed
+
+
+@dataclass(frozen=True)
+class WinogradWeightsParams:
+    """`group`: work-items side by side, each with an input channel of its own; 1 on CPU devices."""
+
+    group: int
+
+
+class WinogradWeights(Algorithm[ReorderProblem]):
+    """The reorder from plain to transformed weights; runs once for inference and once a step in training.
+
+    >>> problem = ReorderProblem((64, 16, 3, 3)).with_layouts(y=Transformed(block=8, tile=2, outputs=(4, 4)))
+    >>> WinogradWeights().plan(problem, DeviceTraits.cpu(), WinogradWeightsParams(1)).calls[0].items
+    (16, 4, 1)
+    """
+
+    name = "winograd_weights"
+    takes = ReorderProblem
+
+    def why_not(self, problem: ReorderProblem, traits: DeviceTraits) -> str | None:
+        target = problem.layout("y")
+        if problem.layout("x") != PLAIN or not isinstance(target, Transformed):
+            return f"transforms plain weights, got {problem.layout('x')} -> {target}"
+        if (problem.dtype, problem.out_dtype) != ("float32", "float32"):
+            return f"computes in float32, got {problem.dtype} -> {problem.out_dtype}"
+        if len(problem.shape) not in (3, 4) or problem.shape[0] % target.groups:
+            return f"needs weights (K, C / groups, *kernel) with K a multiple of {target.groups} groups, got {problem.shape}"
+        products = [m + r - 1 for m, r in zip(target.outputs, (1, *problem.shape[2:])[-2:], strict=True)]
+        if max(products) > MOST_PRODUCTS:
+            return f"needs at most {MOST_PRODUCTS} products along an axis, got {products}"
+        return None
+
+    def defaults(self, problem: ReorderProblem, traits: DeviceTraits) -> WinogradWeightsParams:
+        return WinogradWeightsParams(traits.group(64))
+
+    def plan(self, problem: ReorderProblem, traits: DeviceTraits, params: object) -> Plan:
+        assert isinstance(params, WinogradWeightsParams)
+        target = problem.layout("y")
+        assert isinstance(target, Transformed)
+        for name in ("x", "y"):
+            problem.spec(name).check_addressable(str(problem))
+        outputs, inputs, kernel = problem.spec("y").weights_of_group
+        taps = math.prod(kernel)
+        output_step, input_step = (taps, outputs * taps) if target.turned else (inputs * taps, taps)
+        bindings: dict[str, str | int] = {
+            "x": "x", "y": "y", "outputs": outputs, "inputs": inputs, "output_step": output_step, "input_step": input_step,
+            "tap0": taps - 1 if target.turned else 0, "tap_step": -1 if target.turned else 1,
+        }  # fmt: skip
+        wide = target.tile * target.block
+        maps = tuple(matrices(m, r)[1] for m, r in zip(target.outputs, (1, *kernel)[-2:], strict=True))
+        source = KernelSource(
+            "winograd_weights", "winograd_weights", names({"WIDE": wide}), names({"maps": maps}), group=(params.group, 1, 1)
+        )
+        items = (inputs, target.groups * -(-outputs // wide), 1)
+        return Plan((KernelCall(source, items, tuple(sorted(bindings.items()))),))
+
+    def rate(self, problem: ReorderProblem, traits: DeviceTraits) -> float:
+        return 0.2e9
