@@ -97,18 +97,29 @@ def input_blocks(groups: int, inputs: int, outputs: int, block: int, run: int) -
 class Transformed:
     """Convolution weights K, C/groups, R, S for minimal filtering: groups, K / (tile * block), products, C, tile * block.
 
-    `outputs` are the positions (rows, columns) that a tile computes at once: it takes (m + r - 1) products along an axis with kernel size r.
-    `turned` as for Packed. Output channels are filled up with zeros group by group.
+    `outputs` are the positions (rows, columns) of a dense tile. `stride` splits the taps of an axis by their residue, each with products of
+    its own. `turned` as for Packed. Output channels are filled up with zeros group by group.
     """
 
     block: int
     tile: int
     outputs: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
     groups: int = 1
     turned: bool = False
 
     def __str__(self) -> str:
-        return f"transformed {self.outputs[0]}x{self.outputs[1]} by {self.tile * self.block}" + (" turned" if self.turned else "")
+        stride = f" stride {self.stride[0]}x{self.stride[1]}" if self.stride != (1, 1) else ""
+        return f"transformed {self.outputs[0]}x{self.outputs[1]}{stride} by {self.tile * self.block}" + (" turned" if self.turned else "")
+
+
+def filter_products(outputs: int, taps: int, stride: int = 1) -> int:
+    """Products of minimal filtering along one axis: those of F(outputs, n) for the n taps with each residue modulo the stride.
+
+    >>> filter_products(4, 3), filter_products(2, 3, stride=2)
+    (6, 5)
+    """
+    return sum(outputs + len(range(first, taps, stride)) - 1 for first in range(min(taps, stride)))
 
 
 Layout = Plain | Strided | Blocked | Packed | Transformed
@@ -187,7 +198,7 @@ class TensorSpec:
             return layout.groups * round_up(outputs, run) * round_up(inputs, layout.block_in) * math.prod(kernel)
         if isinstance(layout, Transformed):
             outputs, inputs, kernel = self.weights_of_group
-            products = math.prod(m + r - 1 for m, r in zip(layout.outputs, (1, *kernel)[-2:], strict=True))
+            products = math.prod(map(filter_products, layout.outputs, (1, *kernel)[-2:], layout.stride))
             return layout.groups * round_up(outputs, layout.block * layout.tile) * inputs * products
         if isinstance(layout, Strided):
             return (

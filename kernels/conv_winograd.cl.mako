@@ -12,12 +12,13 @@
 ##     get_global_id(0)  worker
 ##     get_global_id(1)  group * slices + slice of the channel tiles
 ##
-## A dilated kernel filters each residue of the positions modulo the dilation by itself. The last tiles of an axis are moved back to end
+## A tile that starts at output j starts at input j / WRITE_STRIDE * READ_STRIDE: a strided convolution has READ_STRIDE above 1, its data
+## gradient WRITE_STRIDE. A dilated kernel filters each residue of the positions modulo the dilation by itself. The last tiles of an axis are moved back to end
 ## with it; they store only what no other tile does.
 ##
-## Header constants: BLOCK, TILE_K, WIDTH, OUTPUTS_*, PRODUCTS_*, DILATION_*, CHUNK (input channels, whole blocks), ACTIVATE(v).
+## Header constants: BLOCK, TILE_K, WIDTH, OUTPUTS_*, PRODUCTS_*, DILATION_*, READ_STRIDE_*, WRITE_STRIDE_*, CHUNK (input channels, whole blocks), ACTIVATE(v).
 ## Render arguments: block; tile_k; width; data_maps, output_maps: the transforms B^T and A^T of (rows, columns); tail: the last input block
-##     is not full; local_data: `data` is local memory; bias; residual.
+##     is not full; local_data, local_sums: `data` and `sums` are local memory, not global; bias; residual.
 ##
 ## Lessons: runs of one width - 1 narrower tiles beat tiles that overlap; without the prefetch the 14 x 14 and 7 x 7 maps, where weights come
 ## from memory, take 1.3 times as long; both rows of `data` that a run reads lie one behind the other, or the processor's own prefetch fails.
@@ -25,12 +26,14 @@
 <%!
     from clconv.codegen.linear_map import transform
 %>\
-<%page args="block, tile_k, width, data_maps, output_maps, tail, local_data, bias, residual"/>\
+<%page args="block, tile_k, width, data_maps, output_maps, tail, local_data, local_sums, bias, residual"/>\
 <%
     blocks = range(tile_k)
     outputs = [len(matrix) for matrix in output_maps]
     products = [len(matrix) for matrix in data_maps]
+    windows = [len(matrix[0]) for matrix in data_maps]
     space = "__local" if local_data else "__global"
+    sums_space = "__local" if local_sums else "__global"
     def lines(matrix, inputs, results, indent):
         return "".join(" " * indent + line + "\n" for line in transform(matrix, inputs, results))
 %>\
@@ -43,14 +46,16 @@ ${lines(maps[1], [f"mid{i}_{j}" for j in range(sizes[1])], [f"out{i}_{j}" for j 
 % endfor
 </%def>\
 <%def name="axis(name, tile, size, per_phase)">\
+<% upper = name.upper() %>\
             const int phase_${name} = ${tile} / ${per_phase};
-            const int wanted_${name} = (${tile} - phase_${name} * ${per_phase}) * OUTPUTS_${name.upper()};
-            const int first_${name} = min(wanted_${name}, (${size} - phase_${name} + DILATION_${name.upper()} - 1) / DILATION_${name.upper()} - OUTPUTS_${name.upper()});
+            const int count_${name} = (${size} - phase_${name} + DILATION_${upper} - 1) / DILATION_${upper};
+            const int wanted_${name} = (${tile} - phase_${name} * ${per_phase}) * OUTPUTS_${upper};
+            const int first_${name} = min(wanted_${name}, (count_${name} - OUTPUTS_${upper} + WRITE_STRIDE_${upper} - 1) / WRITE_STRIDE_${upper} * WRITE_STRIDE_${upper});
 </%def>\
 <%def name="products_of_run(count)">\
                     {
                         vec ${", ".join(f"sum{k}_{t}" for k in blocks for t in range(count))};
-                        __local float *kept = stored + tile * BLOCK;
+                        ${sums_space} float *kept = stored + tile * BLOCK;
                         if (first == 0) {
                         % for k in blocks:
                         % for t in range(count):
@@ -60,7 +65,7 @@ ${lines(maps[1], [f"mid{i}_{j}" for j in range(sizes[1])], [f"out{i}_{j}" for j 
                         } else {
                         % for k in blocks:
                         % for t in range(count):
-                            sum${k}_${t} = *(__local const vec *)(kept + ${k} * slots * BLOCK + ${t} * BLOCK);
+                            sum${k}_${t} = *(${sums_space} const vec *)(kept + ${k} * slots * BLOCK + ${t} * BLOCK);
                         % endfor
                         % endfor
                         }
@@ -83,7 +88,7 @@ ${step(count, "i")}\
                         % endif
                         % for k in blocks:
                         % for t in range(count):
-                        *(__local vec *)(kept + ${k} * slots * BLOCK + ${t} * BLOCK) = sum${k}_${t};
+                        *(${sums_space} vec *)(kept + ${k} * slots * BLOCK + ${t} * BLOCK) = sum${k}_${t};
                         % endfor
                         % endfor
                     }
@@ -121,7 +126,11 @@ void conv_winograd(
     % else:
     __global float *restrict all_data,        // for every work-item PRODUCTS * product_step
     % endif
+    % if local_sums:
     __local float *restrict sums,
+    % else:
+    __global float *restrict all_sums,        // for every work-item PRODUCTS * TILE_K * slots * BLOCK
+    % endif
     const int x_image, const int x_plane, const int x_row, const int x_offset,
     const int y_image, const int y_plane, const int y_row, const int y_offset,
     const int channels, const int filters,    // of one group
@@ -145,6 +154,10 @@ void conv_winograd(
     const int${block} lane = (int${block})(${", ".join(map(str, range(block)))});
     % if not local_data:
     __global float *data = all_data + (get_global_id(1) * get_global_size(0) + get_global_id(0)) * (size_t)(PRODUCTS_H * PRODUCTS_W * product_step);
+    % endif
+    % if not local_sums:
+    __global float *sums = all_sums
+        + (get_global_id(1) * get_global_size(0) + get_global_id(0)) * (size_t)(PRODUCTS_H * PRODUCTS_W * TILE_K * BLOCK * slots);
     % endif
 
     for (int part = get_global_id(0); part < parts; part += get_global_size(0)) {
@@ -174,14 +187,15 @@ void conv_winograd(
                 }
 ${axis("h", "tile_h", "out_h", "phase_tiles_h")}\
 ${axis("w", "tile_w", "out_w", "phase_tiles_w")}\
-                __global const float *source = plane + (size_t)image * x_image + (phase_h + first_h * DILATION_H) * x_row
-                    + (phase_w + first_w * DILATION_W) * BLOCK;
-                % for i in range(products[0]):
-                % for j in range(products[1]):
+                __global const float *source = plane + (size_t)image * x_image
+                    + (phase_h + first_h / WRITE_STRIDE_H * READ_STRIDE_H * DILATION_H) * x_row
+                    + (phase_w + first_w / WRITE_STRIDE_W * READ_STRIDE_W * DILATION_W) * BLOCK;
+                % for i in range(windows[0]):
+                % for j in range(windows[1]):
                 const vec in${i}_${j} = *(__global const vec *)(source + ${i} * DILATION_H * x_row + ${j} * DILATION_W * BLOCK);
                 % endfor
                 % endfor
-${plane_transform(data_maps, products, 16)}\
+${plane_transform(data_maps, windows, 16)}\
                 % for i in range(products[0]):
                 % for j in range(products[1]):
                 *(${space} vec *)(target + ${i * products[1] + j} * product_step) = out${i}_${j};
@@ -202,7 +216,7 @@ ${plane_transform(data_maps, products, 16)}\
             __global const float *chunk_weights = w + (size_t)(group * channel_tiles + tile_k) * (PRODUCTS_H * PRODUCTS_W) * channels * (TILE_K * BLOCK);
             for (int product = 0; product < PRODUCTS_H * PRODUCTS_W; ++product) {
                 ${space} const float *chunk_data = data + product * product_step;
-                __local float *stored = sums + product * (TILE_K * slots * BLOCK);
+                ${sums_space} float *stored = sums + product * (TILE_K * slots * BLOCK);
                 for (int first = 0; first < channels; first += CHUNK) {
                     const int end = min(channels - first, CHUNK);
                     __global const float *next_weights = chunk_weights + end * (TILE_K * BLOCK);
@@ -236,10 +250,10 @@ ${products_of_run(width - 1)}\
                 int tile_h = (begin - image * tiles_h * tiles_w) / tiles_w;
                 int tile_w = begin - (image * tiles_h + tile_h) * tiles_w;
                 for (int t = 0; t < count; ++t) {
-                    __local const float *source = sums + (k * slots + t) * BLOCK;
+                    ${sums_space} const float *source = sums + (k * slots + t) * BLOCK;
                     % for i in range(products[0]):
                     % for j in range(products[1]):
-                    const vec in${i}_${j} = *(__local const vec *)(source + ${i * products[1] + j} * (TILE_K * slots * BLOCK));
+                    const vec in${i}_${j} = *(${sums_space} const vec *)(source + ${i * products[1] + j} * (TILE_K * slots * BLOCK));
                     % endfor
                     % endfor
 ${plane_transform(output_maps, products, 20)}\
@@ -253,9 +267,9 @@ ${axis("w", "tile_w", "out_w", "phase_tiles_w")}\
                         + residual_offset + row * residual_row + column * BLOCK;
                     % endif
                     % for i in range(outputs[0]):
-                    if (first_h + ${i} >= wanted_h) {
+                    if (first_h + ${i} >= wanted_h && first_h + ${i} < count_h) {
                     % for j in range(outputs[1]):
-                        if (first_w + ${j} >= wanted_w) {
+                        if (first_w + ${j} >= wanted_w && first_w + ${j} < count_w) {
                             vec value = out${i}_${j};
                             % if bias:
                             value += offset;

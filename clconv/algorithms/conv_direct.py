@@ -169,6 +169,13 @@ class ConvDirect(Algorithm[ConvProblem]):
     def why_not(self, problem: ConvProblem, traits: DeviceTraits) -> str | None:
         return None
 
+    def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
+        estimate = super().seconds(problem, traits, params)
+        if traits.is_cpu and problem.direction is Pass.BACKWARD_DATA:
+            # It walks plain weights across their rows: measured, as if they were fetched at this rate.
+            estimate += problem.spec("w").nbytes / 1.2e9
+        return estimate
+
     def rate(self, problem: ConvProblem, traits: DeviceTraits) -> float:
         return 1.5e9 * traits.simd_width if traits.is_cpu else 20e9
 

@@ -1,4 +1,4 @@
-"""Convolution and stride-1 data gradients by minimal filtering on channel-blocked tensors: fewer multiplications, all in one kernel.
+"""Convolution and data gradients by minimal filtering on channel-blocked tensors: fewer multiplications, all in one kernel.
 
 F(m x m, r x r) computes m x m positions with (m + r - 1)^2 products a pair of channels instead of m^2 r^2 (Winograd 1980; Lavin and Gray
 2016). Errors grow with m: of the largest result about 1e-6 for m = 2, 1e-5 for 4, 3e-5 for 6. A NaN or infinity in the input spreads over
@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.conv_blocked import FEW_CHANNELS, AxisCall, Roles, Steps, check_maps, needed_halo, plane_calls
-from clconv.algorithms.minimal_filtering import MOST_PRODUCTS, matrices
+from clconv.algorithms.conv_blocked import FEW_CHANNELS, Roles, Steps, check_maps
+from clconv.algorithms.minimal_filtering import MOST_PRODUCTS
 from clconv.algorithms.register_tiles import step_cost
+from clconv.algorithms.winograd_tiles import Axis, Parts, axes, filters, fits, needed_halo, tile_outputs, two
 from clconv.codegen.expressions import activation_macro
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
@@ -25,9 +26,10 @@ from clconv.tensor import Blocked, Layout, Transformed, round_up
 OUTPUTS = (4, 2, 3, 6, 5)
 # Beyond that the transforms lose another digit.
 MOST_SAFE_PRODUCTS = 6
+# By outputs: measured with normal and with uniform numbers, 5 to 512 channels, kernels of 2 to 5 taps; twice the largest.
+ERROR_FACTORS = {2: 1.5, 3: 2.0, 4: 5.0, 5: 12.0, 6: 14.0}
 CHUNK = 128
 ITEMS_PER_UNIT = 4
-MOST_CUTS = 256
 MOST_CHOICES = 12
 # A cache line, in floats: products are that much more apart than they need, or they fall on the same lines of the cache.
 LINE = 16
@@ -52,82 +54,21 @@ class ConvWinogradParams:
     slices: int
 
 
-def tile_outputs(problem: ConvProblem, outputs: int) -> tuple[int, int]:
-    kernel = (1, *problem.geometry.kernel)[-2:]
-    return (1 if kernel[0] == 1 else outputs, 1 if kernel[1] == 1 else outputs)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis cut into tiles: of each residue of the positions modulo the dilation `tiles`, all together `total`."""
-
-    size: int
-    outputs: int
-    products: int
-    dilation: int
-
-    @property
-    def tiles(self) -> int:
-        longest = -(-self.size // self.dilation)
-        return -(-longest // self.outputs)
-
-    @property
-    def total(self) -> int:
-        return self.tiles * self.dilation
-
-
-def axes(problem: ConvProblem, params: ConvWinogradParams) -> tuple[Axis, Axis]:
-    kernel = (1, *problem.geometry.kernel)[-2:]
-    dilation = (1, *problem.geometry.dilation)[-2:]
-    _, _, *size = problem.tensors()[Roles.of(problem).target].planes
-    rows, columns = (
-        Axis(n, m, m + r - 1, d if r > 1 else 1)
-        for n, m, r, d in zip(size, tile_outputs(problem, params.outputs), kernel, dilation, strict=True)
-    )
-    return rows, columns
-
-
-@dataclass(frozen=True)
-class Parts:
-    """All `tiles` of a batch in `parts` of nearly equal size, each of which fills `slots`; `slices` of the output channels."""
-
-    tiles: int
-    parts: int
-    slots: int
-    slices: int
-
-    @classmethod
-    def of(cls, problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams) -> Parts:
-        """The number of parts near the wanted size that ends first, when the compute units take them in turns."""
-        rows, columns = axes(problem, params)
-        tiles = problem.batch * rows.total * columns.total
-        slices = min(params.slices, -(-Roles.of(problem).outputs // (params.tile_k * traits.block)))
-        side_by_side = slices * problem.geometry.groups
-
-        def cost(parts: int) -> tuple[float, int]:
-            rounds = -(-parts * side_by_side // traits.compute_units) / side_by_side
-            return rounds * filled(-(-tiles // parts), params.width), parts
-
-        fewest, most = -(-3 * tiles // (4 * params.part)), -(-3 * tiles // (2 * params.part))
-        parts = min(range(max(1, min(fewest, tiles)), min(most, tiles, fewest + MOST_CUTS) + 1), key=cost)
-        return cls(tiles, parts, max(filled(n, params.width) for n in {tiles // parts, -(-tiles // parts)}), slices)
-
-
-def filled(count: int, width: int) -> int:
-    """Slots that `count` tiles take in runs of `width` and `width` - 1."""
-    return max(count, -(-count // width) * (width - 1))
-
-
-def fits(problem: ConvProblem, outputs: int) -> bool:
-    """Whether F(outputs, kernel) is possible: not too many products, and no axis shorter than a tile."""
-    rows, columns = axes(problem, ConvWinogradParams(outputs, 1, 1, 1, 1, 1))
-    return all(a.products <= MOST_PRODUCTS and a.size // a.dilation >= a.outputs for a in (rows, columns))
+def check_params(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams) -> None:
+    """UnsupportedError where parameters, or the tiles that weights are transformed for, do not go with the problem."""
+    if not fits(problem, params.outputs):
+        shape = problem.tensors()[Roles.of(problem).target].shape
+        raise UnsupportedError(
+            f"{problem}: outputs={params.outputs} need more than {MOST_PRODUCTS} products along an axis, or larger maps than {shape}"
+        )
+    if params.width < 2 or params.chunk < 1 or params.chunk % traits.block or min(params.tile_k, params.part, params.slices) < 1:
+        raise UnsupportedError(f"{problem}: needs width of at least 2 and chunk of whole blocks of {traits.block} channels, got {params}")
 
 
 def estimate(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams) -> float:
     """Seconds: the products at the rate of the register tile, overlapped with the weights as they stream in, and the transforms."""
     roles, groups, c = Roles.of(problem), problem.geometry.groups, traits.block
-    rows, columns = axes(problem, params)
+    rows, columns = axes(problem, params.outputs)
     products, cut = rows.products * columns.products, Parts.of(problem, traits, params)
     channel_tiles = -(-roles.outputs // (params.tile_k * c))
     busy = min(traits.compute_units, cut.parts * cut.slices * groups)
@@ -161,7 +102,7 @@ def ranked(problem: ConvProblem, traits: DeviceTraits) -> tuple[ConvWinogradPara
     different = {(params.outputs, Parts.of(problem, traits, params)): params for params in reversed(choices)}
 
     def order(params: ConvWinogradParams) -> tuple[bool, float]:
-        unsafe = max(axis.products for axis in axes(problem, params)) > MOST_SAFE_PRODUCTS
+        unsafe = max(axis.dense for axis in axes(problem, params.outputs)) > MOST_SAFE_PRODUCTS
         return unsafe, estimate(problem, traits, params)
 
     return tuple(sorted(different.values(), key=order))
@@ -183,10 +124,10 @@ class ConvWinograd(Algorithm[ConvProblem]):
             return f"computes and stores float32, got {problem.dtype}"
         if g.rank > 2:
             return f"needs 1 or 2 spatial axes, got {g.rank}"
-        if any(s != 1 for s in g.stride):
-            return f"needs stride 1, got {g.stride}"
-        if max(g.kernel) == 1 or max(g.kernel) > MOST_PRODUCTS - 1:
-            return f"needs a kernel of 2 to {MOST_PRODUCTS - 1} taps along an axis, got {g.kernel}"
+        if any(s > 1 and d > 1 for s, d in zip(g.stride, g.dilation, strict=True)):
+            return f"needs stride 1 or dilation 1 along an axis, got {g.stride} and {g.dilation}"
+        if max(g.kernel) == 1 or max(g.kernel) > MOST_SAFE_PRODUCTS - 1:
+            return f"needs a kernel of 2 to {MOST_SAFE_PRODUCTS - 1} taps along an axis, got {g.kernel}"
         if roles.inputs <= FEW_CHANNELS:
             return f"needs more than {FEW_CHANNELS} input channels to make up for the transforms, got {roles.inputs}"
         if g.groups > 1 and (roles.inputs % traits.block or roles.outputs % traits.block):
@@ -207,8 +148,10 @@ class ConvWinograd(Algorithm[ConvProblem]):
         roles, c = Roles.of(problem), traits.block
         turned = problem.direction is Pass.BACKWARD_DATA
         out: dict[str, Layout] = {
-            roles.source: Blocked(c, needed_halo(problem)),
-            "w": Transformed(c, params.tile_k, tile_outputs(problem, params.outputs), problem.geometry.groups, turned),
+            roles.source: Blocked(c, needed_halo(problem, params.outputs)),
+            "w": Transformed(
+                c, params.tile_k, tile_outputs(problem, params.outputs), two(problem.geometry.stride), problem.geometry.groups, turned
+            ),
             roles.target: Blocked(c),
         }
         if problem.epilogue.residual:
@@ -219,40 +162,46 @@ class ConvWinograd(Algorithm[ConvProblem]):
         assert isinstance(params, ConvWinogradParams)
         for name in problem.tensors():
             problem.spec(name).check_addressable(str(problem))
-        check_maps(problem, traits, (traits.block,))
         stored, wanted = problem.layout("w"), self.wants(problem, traits, params)["w"]
         if isinstance(stored, Transformed):  # weights that are transformed already decide over what they hold
             params = replace(params, outputs=max(stored.outputs), tile_k=stored.tile)
             wanted = self.wants(problem, traits, params)["w"]
-        if stored != wanted or not fits(problem, params.outputs):
+        if stored != wanted:
             raise UnsupportedError(f"{problem}: w must be {wanted}, got {stored}; transform it first")
-        ((row_call, column_call),) = plane_calls(problem)
+        check_params(problem, traits, params)
+        check_maps(problem, traits, (traits.block,), needed_halo(problem, params.outputs))
         roles, groups = Roles.of(problem), problem.geometry.groups
-        rows, columns = axes(problem, params)
+        rows, columns = axes(problem, params.outputs)
         cut = Parts.of(problem, traits, params)
         products = rows.products * columns.products
         product_step = cut.slots * round_up(roles.inputs, traits.block) + LINE
         data, sums = 4 * products * product_step, 4 * products * params.tile_k * cut.slots * traits.block
-        local = data + sums <= traits.local_memory_bytes
+        local_sums, local = sums <= traits.local_memory_bytes, data + sums <= traits.local_memory_bytes
         workers = min(cut.parts, max(1, traits.compute_units * (ITEMS_PER_UNIT if local else 1) // (cut.slices * groups)))
         bindings: dict[str, str | int] = {"x": roles.source, "w": "w", "y": roles.target}
-        bindings |= addresses(problem, row_call, column_call)
+        bindings |= addresses(problem, rows, columns)
         bindings |= {
             "channels": roles.inputs, "filters": roles.outputs, "out_h": rows.size, "out_w": columns.size,
             "phase_tiles_h": rows.tiles, "phase_tiles_w": columns.tiles, "tiles_h": rows.total, "tiles_w": columns.total,
-            "tiles": cut.tiles, "parts": cut.parts, "slices": cut.slices, "slots": cut.slots, "product_step": product_step, "sums": sums,
+            "tiles": cut.tiles, "parts": cut.parts, "slices": cut.slices, "slots": cut.slots, "product_step": product_step,
         }  # fmt: skip
-        bindings |= {"data": data} if local else {"all_data": "transformed"}
-        scratch = () if local else (("transformed", workers * groups * cut.slices * data),)
-        source = kernel_source(problem, traits, params, rows, columns, local)
-        return Plan((KernelCall(source, (workers, groups * cut.slices, 1), tuple(sorted(bindings.items()))),), scratch)
+        scratch = []
+        for name, nbytes, fits_local in (("data", data, local), ("sums", sums, local_sums)):
+            bindings |= {name: nbytes} if fits_local else {f"all_{name}": name}
+            scratch += [] if fits_local else [(name, workers * groups * cut.slices * nbytes)]
+        source = kernel_source(problem, traits, params, rows, columns, (local, local_sums))
+        return Plan((KernelCall(source, (workers, groups * cut.slices, 1), tuple(sorted(bindings.items()))),), tuple(scratch))
+
+    def error_factor(self, problem: ConvProblem, params: object) -> float | None:
+        assert isinstance(params, ConvWinogradParams)
+        return ERROR_FACTORS[params.outputs]
 
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         assert isinstance(params, ConvWinogradParams)
         return estimate(problem, traits, params) + 5e-6
 
 
-def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall) -> dict[str, str | int]:
+def addresses(problem: ConvProblem, rows: Axis, columns: Axis) -> dict[str, str | int]:
     """The arguments that say where things lie in their buffers."""
     roles = Roles.of(problem)
     target = problem.spec(roles.target)
@@ -262,7 +211,7 @@ def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall) -> dict[s
     (top, _), (left, _) = target.layout.halo
     _, _, height, width = target.planes
     out: dict[str, str | int] = {
-        "x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": x.at(rows.offset, columns.offset),
+        "x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": x.at(rows.origin, columns.origin),
         "y_image": y.image, "y_plane": y.plane, "y_row": y.row, "y_offset": y.origin,
         "writes_halo": int(target.layout.halo != ((0, 0), (0, 0))), "y_first": target.layout.first * y.plane,
         "y_rows": padded_rows, "y_columns": padded_columns, "y_top": top, "y_left": left, "y_h": height, "y_w": width,
@@ -277,18 +226,18 @@ def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall) -> dict[s
 
 
 def kernel_source(
-    problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams, rows: Axis, columns: Axis, local_data: bool
+    problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams, rows: Axis, columns: Axis, local: tuple[bool, bool]
 ) -> KernelSource:
     """What of the call is in the code: everything but sizes, positions and channel counts."""
-    kernel = (1, *problem.geometry.kernel)[-2:]
-    maps = [matrices(axis.outputs, r) for axis, r in zip((rows, columns), kernel, strict=True)]
+    maps = filters(problem, params.outputs)
     constants: dict[str, int | str] = {"BLOCK": traits.block, "TILE_K": params.tile_k, "WIDTH": params.width, "CHUNK": params.chunk}
     for name, axis in (("H", rows), ("W", columns)):
         constants |= {f"OUTPUTS_{name}": axis.outputs, f"PRODUCTS_{name}": axis.products, f"DILATION_{name}": axis.dilation}
+        constants |= {f"READ_STRIDE_{name}": axis.read, f"WRITE_STRIDE_{name}": axis.write}
     constants |= activation_macro(problem.epilogue.activation)
     arguments = {
-        "block": traits.block, "tile_k": params.tile_k, "width": params.width, "local_data": local_data,
-        "data_maps": tuple(b for _, _, b in maps), "output_maps": tuple(a for a, _, _ in maps),
+        "block": traits.block, "tile_k": params.tile_k, "width": params.width, "local_data": local[0], "local_sums": local[1],
+        "data_maps": tuple(m.data for m in maps), "output_maps": tuple(m.output for m in maps),
         "tail": Roles.of(problem).inputs % traits.block > 0,
         "bias": problem.epilogue.bias, "residual": problem.epilogue.residual,
     }  # fmt: skip

@@ -9,6 +9,7 @@ fractions stand in G alone: the data transforms of F(2, 3) and F(4, 3) are those
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, reduce
 from operator import mul
@@ -63,3 +64,75 @@ def positive(row: Row, column: Row) -> tuple[Row, Row]:
         if (value * scale).denominator > 1:
             scale *= (value * scale).denominator
     return tuple(v * scale for v in row), tuple(v / scale for v in column)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The maps of one axis: `output` A^T (positions of a tile x products), `weights` G (products x taps), `data` B^T (products x window).
+
+    A strided correlation is a sum of dense ones, one for each residue of the taps modulo the stride, and its products are theirs side by
+    side; the gradient with respect to its data is as many dense ones that write neighbouring positions. The products stand in the order
+    of the residues in both, so that the weights do not depend on the padding.
+    """
+
+    output: Matrix
+    weights: Matrix
+    data: Matrix
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The dense correlation of the taps with one residue: position j of a tile is row `row` + j * `row_step` of the tile, input i of its
+    window is column `column` + i * `column_step` of the tile's window."""
+
+    taps: range
+    row: int
+    row_step: int
+    column: int
+    column_step: int
+
+
+def residues(taps: int, stride: int) -> tuple[range, ...]:
+    """The taps with each residue modulo the stride, those without any left out.
+
+    >>> [list(r) for r in residues(3, 2)]
+    [[0, 2], [1]]
+    """
+    return tuple(range(first, taps, stride) for first in range(min(taps, stride)))
+
+
+def strided(outputs: int, taps: int, stride: int = 1) -> Filter:
+    """`outputs` positions of a correlation with `stride`, from a window of stride * (outputs - 1) + taps inputs."""
+    branches = [Branch(part, 0, 1, part.start, stride) for part in residues(taps, stride)]
+    return _joined(outputs, outputs, taps, stride * (outputs - 1) + taps, branches)
+
+
+def transposed(outputs: int, taps: int, stride: int, firsts: Sequence[int], offsets: Sequence[int]) -> Filter:
+    """stride * `outputs` positions of the gradient of a strided correlation, for taps that are turned.
+
+    The taps with residue i make the positions `firsts[i]`, + stride, ..., from the inputs `offsets[i]`, + 1, ..., counted from the first
+    input that any of them reads.
+    """
+    parts = residues(taps, stride)
+    branches = [Branch(part, first, stride, offset, 1) for part, first, offset in zip(parts, firsts, offsets, strict=True)]
+    window = max(branch.column + outputs + len(branch.taps) - 1 for branch in branches)
+    return _joined(outputs, stride * outputs, taps, window, branches)
+
+
+def _joined(outputs: int, rows: int, taps: int, window: int, branches: Sequence[Branch]) -> Filter:
+    """The maps of all branches, their products side by side; each makes `outputs` of the tile's `rows` positions."""
+    a: list[list[Fraction]] = [[] for _ in range(rows)]
+    g: list[Row] = []
+    b: list[Row] = []
+    zero = Fraction(0)
+    for branch in branches:
+        own_a, own_g, own_b = matrices(outputs, len(branch.taps))
+        places = {branch.row + j * branch.row_step: own_a[j] for j in range(outputs)}
+        for row, line in enumerate(a):
+            line.extend(places.get(row, (zero,) * len(own_g)))
+        for weights, data in zip(own_g, own_b, strict=True):
+            at_taps = dict(zip(branch.taps, weights, strict=True))
+            at_inputs = {branch.column + i * branch.column_step: value for i, value in enumerate(data)}
+            g.append(tuple(at_taps.get(t, zero) for t in range(taps)))
+            b.append(tuple(at_inputs.get(i, zero) for i in range(window)))
+    return Filter(tuple(map(tuple, a)), tuple(g), tuple(b))

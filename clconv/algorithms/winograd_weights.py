@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.minimal_filtering import MOST_PRODUCTS, matrices
+from clconv.algorithms.minimal_filtering import MOST_PRODUCTS, strided
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ReorderProblem
-from clconv.tensor import PLAIN, Transformed
+from clconv.tensor import PLAIN, Transformed, filter_products
+
+INPUTS = 8
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class WinogradWeights(Algorithm[ReorderProblem]):
 
     >>> problem = ReorderProblem((64, 16, 3, 3)).with_layouts(y=Transformed(block=8, tile=2, outputs=(4, 4)))
     >>> WinogradWeights().plan(problem, DeviceTraits.cpu(), WinogradWeightsParams(1)).calls[0].items
-    (16, 4, 1)
+    (2, 4, 1)
     """
 
     name = "winograd_weights"
@@ -39,7 +41,7 @@ class WinogradWeights(Algorithm[ReorderProblem]):
             return f"computes in float32, got {problem.dtype} -> {problem.out_dtype}"
         if len(problem.shape) not in (3, 4) or problem.shape[0] % target.groups:
             return f"needs weights (K, C / groups, *kernel) with K a multiple of {target.groups} groups, got {problem.shape}"
-        products = [m + r - 1 for m, r in zip(target.outputs, (1, *problem.shape[2:])[-2:], strict=True)]
+        products = list(map(filter_products, target.outputs, (1, *problem.shape[2:])[-2:], target.stride))
         if max(products) > MOST_PRODUCTS:
             return f"needs at most {MOST_PRODUCTS} products along an axis, got {products}"
         return None
@@ -61,12 +63,13 @@ class WinogradWeights(Algorithm[ReorderProblem]):
             "tap0": taps - 1 if target.turned else 0, "tap_step": -1 if target.turned else 1,
         }  # fmt: skip
         wide = target.tile * target.block
-        maps = tuple(matrices(m, r)[1] for m, r in zip(target.outputs, (1, *kernel)[-2:], strict=True))
-        source = KernelSource(
-            "winograd_weights", "winograd_weights", names({"WIDE": wide}), names({"maps": maps}), group=(params.group, 1, 1)
-        )
-        items = (inputs, target.groups * -(-outputs // wide), 1)
+        kernels = (1, *kernel)[-2:]
+        maps = tuple(strided(m, r, s).weights for m, r, s in zip(target.outputs, kernels, target.stride, strict=True))
+        constants = names({"WIDE": wide, "INPUTS": INPUTS, "BLOCK": target.block})
+        arguments = names({"block": target.block, "maps": maps})
+        source = KernelSource("winograd_weights", "winograd_weights", constants, arguments, group=(params.group, 1, 1))
+        items = (-(-inputs // INPUTS), target.groups * -(-outputs // wide), 1)
         return Plan((KernelCall(source, items, tuple(sorted(bindings.items()))),))
 
     def rate(self, problem: ReorderProblem, traits: DeviceTraits) -> float:
-        return 0.2e9
+        return 1e9
