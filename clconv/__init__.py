@@ -31,7 +31,7 @@ _PLACES = {
     "GeometryError": "clconv.errors",
     "ArrayError": "clconv.errors",
 }
-_MODULES = ("functional", "nn", "train", "errors")
+_MODULES = ("functional", "nn", "train", "onnx", "errors")
 
 __all__ = [*_PLACES, *_MODULES, "__version__"]
 

@@ -37,3 +37,7 @@ class CheckpointError(ClconvError, ValueError):
 
 class DataError(ClconvError, ValueError):
     """A data file that is missing, damaged, or of another format than expected."""
+
+
+class OnnxError(ClconvError, ValueError):
+    """An ONNX file that is damaged, breaks ONNX's rules, or uses what is not supported; or a network that ONNX cannot hold."""

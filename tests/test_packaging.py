@@ -72,7 +72,7 @@ def test_the_wheel_holds_every_module_and_template(wheel: Path) -> None:
         names = {n for n in archive.namelist() if ".dist-info/" not in n}
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "clconv").rglob("*.py")}
     outside = {f"clconv/{p.relative_to(ROOT)}" for folder in ("kernels", "bench") for p in (ROOT / folder).rglob("*.py")}
-    assert names == modules | outside | {f"clconv/kernels/{t}" for t in templates()} | {"clconv/py.typed"}
+    assert names == modules | outside | {f"clconv/kernels/{t}" for t in templates()} | {"clconv/py.typed", "clconv/tuning/shipped.json"}
     assert len(templates()) > 5
 
 
@@ -112,4 +112,6 @@ def test_every_package_is_listed() -> None:
     """setuptools takes the packages by name: a new folder must be added there."""
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     folders = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "clconv").rglob("__init__.py")}
-    assert listed == folders | {"clconv.kernels", "clconv.bench"}
+    found = [p.parent.relative_to(ROOT).parts for name in ("kernels", "bench") for p in (ROOT / name).rglob("__init__.py")]
+    outside = {".".join(("clconv", *parts)) for parts in found}
+    assert listed == folders | outside

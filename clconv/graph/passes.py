@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clconv.graph.affine import fold_channel_affine, is_constant
 from clconv.graph.fuse import fuse_elementwise
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import make_labelled
@@ -16,7 +17,7 @@ EPILOGUE_ACTIVATIONS = ("relu", "leaky_relu")
 
 def optimise(graph: Graph) -> Graph:
     """All passes in their order."""
-    for rule in (drop_unread_indices, fold_batch_norm, hoist_batch_norm, fuse_epilogue, fuse_elementwise):
+    for rule in (drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, fuse_epilogue, fuse_elementwise):
         graph = rewrite(graph, rule)
     return graph
 
@@ -28,11 +29,6 @@ def drop_unread_indices(node: Node, context: Context) -> Node | None:
     if any(reader.op != "item" or reader["index"] != 0 for reader in context.readers.get(id(node), ())):
         return None
     return Node("pool", node.inputs, {**node.attributes, "with_indices": False}, node.results[:1], node.label)
-
-
-def is_constant(node: Node) -> bool:
-    """Whether a node's value depends on parameters and constants only."""
-    return all(n.op in ("parameter", "constant") or n.inputs for n in topological([node]))
 
 
 def fold_batch_norm(node: Node, context: Context) -> Node | None:

@@ -1,0 +1,77 @@
+"""`load`: from a file to a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from clconv.errors import OnnxError
+from clconv.onnx.model import Model
+from clconv.onnx.network import OnnxNetwork, check_traceable
+from clconv.onnx.reading import needed, read
+from clconv.onnx.rules import RULES
+from clconv.onnx.weights import with_constants_folded
+
+
+def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | None = None) -> OnnxNetwork:
+    """The network of an ONNX model: a path, the bytes of a file, or an onnx.ModelProto.
+
+    It is compiled, explained, trained and saved as a model of clconv.nn is. Its parameters are the file's float tensors, under their
+    names (also those that ConstantOfShape makes): weights and biases of convolutions, matrix products and normalisations are trained,
+    running statistics move in training, everything else stays. `outputs` names values of the file to return instead of its own outputs,
+    such as the scores before a softmax, which training wants.
+
+    The sizes of the file are only where it starts: `input_shape` has them, and `clconv.compile` takes others wherever the operations do.
+    Exporters write the batch into shapes of Reshape; such a shape follows the real batch if its first number is the file's batch and the
+    others then account for all elements, so that a file made for one image runs eight.
+
+    Raises OnnxError for files that cannot be read or break ONNX's rules, and for operators that are not supported, all of them at once.
+
+    >>> net = load("resnet50.onnx")                                   # doctest: +SKIP
+    >>> run = clconv.compile(net, (8, 3, 224, 224))                   # doctest: +SKIP
+    >>> trainer = train.Trainer(load("resnet50.onnx", ["logits"]))    # doctest: +SKIP
+    """
+    read_model = read(model)
+    if outputs is not None:
+        read_model = _ending_in(read_model, outputs)
+    read_model = replace(read_model, operations=tuple(needed(read_model.operations, read_model.outputs)))
+    _check_supported(read_model)
+    net = OnnxNetwork(with_constants_folded(read_model))
+    check_traceable(net, read_model.source)
+    return net
+
+
+def _ending_in(model: Model, outputs: Sequence[str]) -> Model:
+    made = {name for operation in model.operations for name in operation.outputs if name}
+    lost = [name for name in outputs if name not in made]
+    if lost or not outputs or isinstance(outputs, str):
+        shown = ", ".join([name for operation in model.operations[-8:] for name in operation.outputs if name])
+        raise OnnxError(f"{model.source}: outputs must be a list of names of values, got {outputs!r}; the last ones are {shown}")
+    return replace(model, outputs=tuple(outputs))
+
+
+def _check_supported(model: Model) -> None:
+    """Every operator that has no rule, with its nodes, and every node with too few or too many inputs."""
+    unknown: dict[str, list[str]] = {}
+    for operation in model.operations:
+        if operation.domain or operation.op_type not in RULES:
+            kind = f"{operation.domain}.{operation.op_type}" if operation.domain else operation.op_type
+            unknown.setdefault(kind, []).append(operation.place)
+    if unknown:
+        listed = "; ".join(f"{kind} ({_some(places)})" for kind, places in unknown.items())
+        raise OnnxError(f"{model.source}: operators that are not supported: {listed}. Supported are {', '.join(sorted(RULES))}")
+    for operation in model.operations:
+        least, most = RULES[operation.op_type].inputs
+        count = len(operation.inputs)
+        if count < least or (most is not None and count > most) or not all(operation.inputs[:least]):
+            wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+            raise OnnxError(
+                f"{model.source}: {operation.op_type} {operation.place!r} takes {wanted} inputs, got ({', '.join(operation.inputs)})"
+            )
+
+
+def _some(places: Sequence[str]) -> str:
+    """The first names of a list, and how many follow."""
+    return ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")

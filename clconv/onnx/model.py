@@ -1,0 +1,51 @@
+"""An ONNX file as plain values: what `reading` makes of the protocol buffer and everything else works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Dimensions = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of a node: its kind in ONNX's words ("ints", "float", "tensor") and its value as Python or NumPy has it."""
+
+    kind: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One node of the file. Inputs and outputs are names of values; an empty name is one left out."""
+
+    op_type: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+    domain: str = ""
+
+    @property
+    def place(self) -> str:
+        """What layers are called in explain, profile and errors: the node's name, or its first output's where it has none."""
+        return self.name or next((name for name in self.outputs if name), self.op_type)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Inputs with their dimensions (a name, or "?", where the size is open), outputs, operations in order, and tensors by name.
+
+    `source` is what errors call the file, `version` the number of the operator set.
+    """
+
+    source: str
+    version: int
+    inputs: Mapping[str, Dimensions]
+    outputs: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    tensors: Mapping[str, np.ndarray]

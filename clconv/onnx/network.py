@@ -1,0 +1,135 @@
+"""A network that a file describes: the same kind of object as a model of clconv.nn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clconv.errors import ClconvError, GeometryError, OnnxError
+from clconv.graph.network import Network, Parameter
+from clconv.graph.node import Node
+from clconv.graph.ops import as_node
+from clconv.graph.trace import scope
+from clconv.onnx.model import Dimensions, Model, Operation
+from clconv.onnx.rules import RULES, Batch, Call, Value
+from clconv.onnx.weights import sorted_tensors
+
+
+class OnnxNetwork(Network):
+    """What `load` gives. Parameters have the names of the file's tensors, layers those of its nodes.
+
+    `input_shape` is what the file was written for: a tuple, or a dict by name for several inputs; None where it leaves a size open.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.dimensions: dict[str, Dimensions] = dict(model.inputs)
+        self.output_names = model.outputs
+        self.version = model.version
+        self._source, self._operations = model.source, model.operations
+        tensors = sorted_tensors(model)
+        self._parameters, self._arrays = tensors.parameters, tensors.arrays
+        self._statistics = tensors.statistics
+        self.name_parameters()
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
+        shapes = {name: tuple(n for n in sizes if isinstance(n, int)) for name, sizes in self.dimensions.items()}
+        if any(len(shape) != len(self.dimensions[name]) for name, shape in shapes.items()):
+            return None
+        return next(iter(shapes.values())) if len(shapes) == 1 else shapes
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        return dict(self._parameters)
+
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(self.dimensions)
+
+    def is_statistic(self, name: str) -> bool:
+        return name in self._statistics
+
+    def forward(self, *inputs: Node) -> Any:
+        """The operations of the file one after another; those whose operands are all known are computed here and now."""
+        self._check_inputs(inputs)
+        try:
+            outputs = self._outputs(inputs)
+        except ClconvError as error:
+            written = ", ".join(f"{name} ({', '.join(map(str, sizes))})" for name, sizes in self.dimensions.items())
+            if tuple(node.shape for node in inputs) != tuple(self.dimensions.values()):
+                error.args = (f"{error}; the file was written for {written}",)
+            raise
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def _outputs(self, inputs: tuple[Node, ...]) -> tuple[Node, ...]:
+        values: dict[str, Value] = {**self._arrays, **{name: p.node for name, p in self._parameters.items()}}
+        values |= dict(zip(self.dimensions, inputs, strict=True))
+        from_input = set(self.dimensions)
+        batch = self._batch(inputs)
+        for operation in self._operations:
+            with scope(operation.place):
+                results = self._apply(operation, values, from_input, batch)
+            if from_input.intersection(operation.inputs):
+                from_input.update(operation.outputs)
+            values.update(zip(operation.outputs, results, strict=False))
+        return tuple(as_node(values[name]) for name in self.output_names)
+
+    def _apply(self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch) -> tuple[Value, ...]:
+        missing = next((name for name in operation.inputs if name and name not in values), None)
+        if missing is not None:
+            giver = next(o for o in self._operations if missing in o.outputs)
+            raise OnnxError(
+                f"{operation.op_type}: reads {missing!r}, output {giver.outputs.index(missing)} of {giver.op_type} {giver.place!r}, "
+                "which is not supported; only the outputs before it are"
+            )
+        rule = RULES[operation.op_type]
+        given = [self._operand(name, values, slot in rule.host) for slot, name in enumerate(operation.inputs)]
+        call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch)
+        results = rule.apply(call)
+        call.attributes.close()
+        return results if isinstance(results, tuple) else (results,)
+
+    def _operand(self, name: str, values: dict[str, Value], on_host: bool) -> Value | None:
+        """The value of that name, as an array where the operation must know it now and the file says it."""
+        if not name:
+            return None
+        return self._arrays[name] if on_host and name in self._arrays else values[name]
+
+    def _batch(self, inputs: tuple[Node, ...]) -> Batch:
+        """The file's number of images and the real one, both in front of the first input."""
+        first = next(iter(self.dimensions.values()), ())
+        in_file = first[0] if first and isinstance(first[0], int) else None
+        return Batch(in_file, inputs[0].shape[0] if inputs and inputs[0].ndim else 1)
+
+    def _check_inputs(self, inputs: tuple[Node, ...]) -> None:
+        if len(inputs) != len(self.dimensions):
+            raise GeometryError(
+                f"{self._source}: takes {len(self.dimensions)} inputs ({', '.join(self.dimensions)}), got shapes for {len(inputs)}; "
+                "give a dict of shapes by name"
+            )
+        for (name, sizes), node in zip(self.dimensions.items(), inputs, strict=True):
+            if node.ndim != len(sizes):
+                raise GeometryError(
+                    f"{self._source}: input {name!r} has {len(sizes)} axes ({', '.join(map(str, sizes))}), got shape {node.shape}"
+                )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
+        """A copy with Parameters of its own, at their current values."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(self.__dict__)
+        twin._parameters = {name: Parameter(p.value, p.trainable) for name, p in self._parameters.items()}
+        twin.name_parameters()
+        return twin
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name} ({', '.join(map(str, sizes))})" for name, sizes in self.dimensions.items())
+        return f"OnnxNetwork({self._source}: {inputs} -> {', '.join(self.output_names)}; {len(self._operations)} operations)"
+
+
+def check_traceable(net: OnnxNetwork, source: str) -> None:
+    """Whether the file fits together at the sizes it gives; a first axis that is left open is tried with 1."""
+    shapes = {name: (1, *sizes[1:]) if sizes and isinstance(sizes[0], str) else sizes for name, sizes in net.dimensions.items()}
+    if any(isinstance(n, str) for sizes in shapes.values() for n in sizes):
+        return
+    try:
+        net.trace({name: tuple(int(n) for n in sizes) for name, sizes in shapes.items()})
+    except ClconvError as error:
+        raise OnnxError(f"{source}: {error}") from error

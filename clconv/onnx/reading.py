@@ -1,0 +1,160 @@
+"""From a file, bytes or ModelProto to a `Model`: the only place that knows how ONNX stores things."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from clconv.errors import OnnxError
+from clconv.onnx.model import Attribute, Dimensions, Model, Operation
+
+OLDEST_VERSION = 7
+KINDS = {1: "float", 2: "int", 3: "string", 4: "tensor", 6: "floats", 7: "ints", 8: "strings"}
+OWN_DOMAINS = ("", "ai.onnx")
+
+
+def onnx_package() -> Any:
+    """The package onnx, which only this format needs."""
+    try:
+        import onnx
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise OnnxError("ONNX files need the package onnx, which is not installed: pip install 'clconv[onnx]'") from error
+    return onnx
+
+
+def read(source: Any) -> Model:
+    """The main graph of a model, checked for being well formed: each value is made once, and before it is read."""
+    onnx = onnx_package()
+    proto, name = _parsed(onnx, source)
+    if len(proto.functions):
+        from onnx import inliner
+
+        proto = inliner.inline_local_functions(proto)
+    version = _version(onnx, proto, name)
+    graph = proto.graph
+    if len(graph.sparse_initializer):
+        raise OnnxError(f"{name}: sparse initializers are not supported, got {len(graph.sparse_initializer)}; make them dense")
+    tensors = {t.name: _array(onnx, t, name) for t in graph.initializer}
+    inputs = {v.name: _dimensions(onnx, v, name) for v in graph.input if v.name not in tensors}
+    operations = tuple(_operation(onnx, node, name) for node in graph.node)
+    model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors)
+    _check_order(model)
+    return model
+
+
+def _parsed(onnx: Any, source: Any) -> tuple[Any, str]:
+    """(ModelProto, what errors call it)."""
+    from google.protobuf.message import DecodeError
+
+    if isinstance(source, onnx.ModelProto):
+        return source, source.graph.name or "model"
+    name = "model" if isinstance(source, bytes) else os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    if name is None:
+        raise OnnxError(f"load: takes a path, bytes or an onnx.ModelProto, got {type(source).__name__}")
+    try:
+        proto = onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+    except DecodeError as error:
+        raise OnnxError(f"{name}: not an ONNX model ({error}); it was cut off, or is of another format") from error
+    except OSError as error:
+        raise OnnxError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except onnx.checker.ValidationError as error:
+        raise OnnxError(f"{name}: its external data cannot be read: {error}") from error
+    if not len(proto.graph.node) and not len(proto.graph.output):
+        raise OnnxError(f"{name}: not an ONNX model: it has no graph")
+    return proto, str(name)
+
+
+def _version(onnx: Any, proto: Any, name: str) -> int:
+    """The version of ONNX's own operators that the file is written in."""
+    versions = [entry.version for entry in proto.opset_import if entry.domain in OWN_DOMAINS]
+    newest = onnx.defs.onnx_opset_version()
+    if len(versions) != 1:
+        raise OnnxError(f"{name}: must say once which operator set it uses, got {versions or 'nothing'}; export the model again")
+    if not OLDEST_VERSION <= versions[0] <= newest:
+        raise OnnxError(
+            f"{name}: operator set {versions[0]} is not supported, {OLDEST_VERSION} to {newest} are; "
+            f"convert it with onnx.version_converter.convert_version(model, {min(17, newest)})"
+        )
+    return int(versions[0])
+
+
+def _array(onnx: Any, tensor: Any, name: str) -> np.ndarray:
+    try:
+        array: np.ndarray = onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise OnnxError(f"{name}: tensor {tensor.name!r} of shape {tuple(tensor.dims)} is damaged: {error}") from error
+    return array
+
+
+def _dimensions(onnx: Any, value: Any, name: str) -> Dimensions:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        raise OnnxError(f"{name}: input {value.name!r} must be a tensor, got {kind or 'nothing'}")
+    tensor = value.type.tensor_type
+    if tensor.elem_type != onnx.TensorProto.FLOAT:
+        given = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise OnnxError(f"{name}: input {value.name!r} must hold float (32 bits), got {given}; convert the model to float")
+    if not tensor.HasField("shape"):
+        raise OnnxError(f"{name}: input {value.name!r} has no shape; infer or set it, at least the number of its axes")
+    return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
+
+
+def _operation(onnx: Any, node: Any, name: str) -> Operation:
+    attributes = {a.name: _attribute(onnx, a, name) for a in node.attribute}
+    domain = "" if node.domain in OWN_DOMAINS else node.domain
+    return Operation(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes, domain)
+
+
+def _attribute(onnx: Any, attribute: Any, name: str) -> Attribute:
+    kind = KINDS.get(attribute.type)
+    if kind is None:
+        return Attribute(onnx.AttributeProto.AttributeType.Name(attribute.type).lower(), None)
+    if kind == "tensor":
+        return Attribute(kind, _array(onnx, attribute.t, name))
+    value = onnx.helper.get_attribute_value(attribute)
+    if kind == "string":
+        return Attribute(kind, value.decode("utf-8", "replace"))
+    return Attribute(kind, tuple(value) if kind.endswith("s") else value)
+
+
+def _check_order(model: Model) -> None:
+    """Every value is made by one node, before those that read it."""
+    known = {*model.inputs, *model.tensors}
+    for operation in model.operations:
+        missing = [name for name in operation.inputs if name and name not in known]
+        if missing:
+            raise OnnxError(
+                f"{model.source}: {operation.op_type} {operation.place!r} reads {', '.join(map(repr, missing))}, which no input, "
+                "initializer or earlier node gives; nodes must be in order of execution"
+            )
+        for name in operation.outputs:
+            if name and name in known:
+                raise OnnxError(f"{model.source}: {operation.op_type} {operation.place!r} gives {name!r}, which is made already")
+            known.add(name)
+    lost = [name for name in model.outputs if name not in known]
+    if lost or not model.outputs:
+        raise OnnxError(f"{model.source}: output {', '.join(map(repr, lost)) or '(none)'} is given by no node")
+
+
+def needed(operations: Iterable[Operation], outputs: Iterable[str]) -> list[Operation]:
+    """The operations that `outputs` depend on, in their order."""
+    wanted, kept = set(outputs), []
+    for operation in reversed(tuple(operations)):
+        if wanted.intersection(name for name in operation.outputs if name):
+            kept.append(operation)
+            wanted.update(operation.inputs)
+    return kept[::-1]
+
+
+def consumers(operations: Iterable[Operation]) -> Mapping[str, list[tuple[Operation, int]]]:
+    """Who reads each value, and as which of its inputs."""
+    found: dict[str, list[tuple[Operation, int]]] = {}
+    for operation in operations:
+        for slot, name in enumerate(operation.inputs):
+            if name:
+                found.setdefault(name, []).append((operation, slot))
+    return found

@@ -1,0 +1,105 @@
+"""Convolution, its transpose, and products of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import clconv.functional as F
+from clconv.geometry import Pads, Size, effective_kernel
+from clconv.graph.node import Node
+from clconv.graph.ops import make
+from clconv.graph.ops.shape import reshape
+from clconv.onnx.rules.base import Call, Rule, Rules
+from clconv.onnx.rules.window import AUTO_PADS, read_window
+
+_CONV: dict[int, Callable[..., Any]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TRANSPOSE: dict[int, Callable[..., Any]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+def _operands(call: Call) -> tuple[Node, Node, Node | None]:
+    """x (N, C, spatial...), weights of the same number of axes, and bias (K,)."""
+    x, w, bias = call.node(0), call.node(1), call.optional(2)
+    if x.ndim not in (3, 4, 5) or w.ndim != x.ndim:
+        raise call.error(f"input of shape {x.shape} and weights of shape {w.shape} must have N, C and 1, 2 or 3 spatial axes each")
+    return x, w, bias
+
+
+def conv(call: Call) -> Node:
+    x, w, bias = _operands(call)
+    window = read_window(call, w.shape[2:], x.shape[2:])
+    groups = call.attributes.integer("group", 1, least=1)
+    result: Node = _CONV[x.ndim - 2](x, w, bias, window.stride, window.padding, window.dilation, groups)
+    return result
+
+
+def conv_transpose(call: Call) -> Node:
+    x, w, bias = _operands(call)
+    rank, read = x.ndim - 2, call.attributes
+    kernel = read.integers("kernel_shape", rank, w.shape[2:], least=1)
+    if kernel != w.shape[2:]:
+        raise call.error(f"attribute kernel_shape {list(kernel)} must be the size of the weights, {list(w.shape[2:])}; leave it out")
+    stride = read.integers("strides", rank, (1,) * rank, least=1)
+    dilation = read.integers("dilations", rank, (1,) * rank, least=1)
+    extra = read.integers("output_padding", rank, (0,) * rank, least=0)
+    padding = _transposed_padding(call, x.shape[2:], stride, effective_kernel(kernel, dilation), extra)
+    groups = read.integer("group", 1, least=1)
+    result: Node = _TRANSPOSE[rank](x, w, bias, stride, padding, extra, groups, dilation)
+    return result
+
+
+def _transposed_padding(call: Call, size: Size, stride: Size, reach: Size, extra: Size) -> Pads:
+    """What is cut off, from `pads`, or as much as makes the result `output_shape` (or stride times the input, with auto_pad SAME)."""
+    rank, read = len(size), call.attributes
+    pads = read.integers("pads", 2 * rank, (0,) * (2 * rank), least=0)
+    auto = read.text("auto_pad", "NOTSET", AUTO_PADS)
+    wanted = read.integers("output_shape", None, (), least=1)[-rank:]
+    if not wanted and auto in ("NOTSET", "VALID"):
+        return tuple(zip(pads[:rank], pads[rank:], strict=True))
+    if not wanted:
+        wanted = tuple(n * s for n, s in zip(size, stride, strict=True))
+    cut = []
+    for n, s, m, e, goal in zip(size, stride, reach, extra, wanted, strict=True):
+        total = s * (n - 1) + m + e - goal
+        if total < 0:
+            raise call.error(f"an output of {goal} needs {-total} elements more than stride {s}, {n} inputs and a reach of {m} give")
+        less, more = total // 2, total - total // 2
+        cut.append((less, more) if auto == "SAME_UPPER" else (more, less))
+    return tuple(cut)
+
+
+def gemm(call: Call) -> Node:
+    """alpha A' B' + beta C, where C may be broadcast."""
+    a, b, read = call.node(0), call.node(1), call.attributes
+    alpha, beta = read.number("alpha", 1.0), read.number("beta", 1.0)
+    turned = {"transpose_a": read.flag("transA"), "transpose_b": read.flag("transB")}
+    if a.ndim != 2 or b.ndim != 2:
+        raise call.error(f"A {a.shape} and B {b.shape} must have two axes each; flatten them before")
+    if alpha != 1.0:
+        b = F.mul(b, alpha)
+    c = call.optional(2)
+    if c is None or beta == 0.0:
+        return make("matmul", a, b, operation="Gemm", **turned)
+    if beta != 1.0:
+        c = F.mul(c, beta)
+    outputs = b.shape[0] if turned["transpose_b"] else b.shape[1]
+    if c.shape in ((outputs,), (1, outputs)):
+        return make("matmul", a, b, reshape(c, (outputs,)), operation="Gemm", bias=True, **turned)
+    product = make("matmul", a, b, operation="Gemm", **turned)
+    total: Node = F.add(product, reshape(c, (1,) * (2 - c.ndim) + c.shape))
+    if total.shape != product.shape:
+        raise call.error(f"C of shape {c.shape} does not broadcast to the product's shape {product.shape}")
+    return total
+
+
+def matmul(call: Call) -> Node:
+    result: Node = F.matmul(call.node(0), call.node(1))
+    return result
+
+
+RULES: Rules = {
+    "Conv": Rule(conv, (2, 3), weights=(1, 2)),
+    "ConvTranspose": Rule(conv_transpose, (2, 3), weights=(1, 2)),
+    "Gemm": Rule(gemm, (2, 3), weights=(1, 2)),
+    "MatMul": Rule(matmul, (2, 2), weights=(0, 1)),
+}

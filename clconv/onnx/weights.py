@@ -1,0 +1,73 @@
+"""Which tensors of a file are parameters of the network, and which only tell it what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from clconv.graph.network import Parameter
+from clconv.onnx.model import Model, Operation
+from clconv.onnx.reading import consumers
+from clconv.onnx.rules import RULES, Batch, Call
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Parameters and host arrays by name; a tensor that is read in both ways is in both. `statistics` names the running ones."""
+
+    parameters: dict[str, Parameter]
+    arrays: dict[str, np.ndarray]
+    statistics: frozenset[str]
+
+
+def with_constants_folded(model: Model) -> Model:
+    """`model` with the results of Constant, and of ConstantOfShape where the shape is known, as tensors of the file like others."""
+    tensors, left = dict(model.tensors), []
+    for operation in model.operations:
+        known = all(name in tensors for name in operation.inputs)
+        if operation.op_type in ("Constant", "ConstantOfShape") and not operation.domain and known:
+            call = Call(operation, model.version, False, [tensors[name] for name in operation.inputs], [False], Batch(None, 1))
+            result = RULES[operation.op_type].apply(call)
+            assert isinstance(result, np.ndarray)
+            call.attributes.close()
+            tensors[operation.outputs[0]] = result
+        else:
+            left.append(operation)
+    return replace(model, operations=tuple(left), tensors=tensors)
+
+
+def sorted_tensors(model: Model) -> Tensors:
+    """Parameters are the float tensors that operations compute with. Trained are those that come as weights, or as one factor or term
+    a channel; single numbers are constants unless they are weights (a bias of one channel).
+    """
+    readers = consumers(model.operations)
+    parameters: dict[str, Parameter] = {}
+    arrays: dict[str, np.ndarray] = {}
+    statistics: set[str] = set()
+    for name, array in model.tensors.items():
+        uses = set(_uses(name, readers, array.size > 1 and max(array.shape) == array.size))
+        if not uses and name not in model.outputs:
+            continue
+        if array.dtype == np.float32 and (uses & {"weight", "statistic"} or ("operand" in uses and array.size > 1)):
+            parameters[name] = Parameter(array, trainable="weight" in uses)
+        if name not in parameters or "host" in uses:
+            arrays[name] = array
+        if "statistic" in uses:
+            statistics.add(name)
+    return Tensors(parameters, arrays, frozenset(statistics))
+
+
+def _uses(name: str, readers: Mapping[str, list[tuple[Operation, int]]], per_channel: bool) -> Iterator[str]:
+    """What a tensor is read as ("weight", "statistic", "host", "operand"), followed through operations that only move its elements."""
+    for operation, slot in readers.get(name, ()):
+        rule = RULES[operation.op_type]
+        if slot in rule.host:
+            yield "host"
+        elif rule.moves:
+            yield from _uses(operation.outputs[0], readers, per_channel)
+        elif slot in rule.weights or (slot in rule.factors and per_channel):
+            yield "weight"
+        else:
+            yield "statistic" if slot in rule.statistics else "operand"

@@ -1,0 +1,256 @@
+"""What a user reads when an ONNX file, or a network for one, is not as it must be: node, rule, both values, the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import clconv.functional as F
+from clconv import nn
+from clconv.errors import ClconvError, GeometryError, OnnxError
+from clconv.onnx import load, save, to_model
+from clconv.onnx.reading import read
+from tests.onnx_support import ints, model, normal, one
+
+MAPS = (1, 4, 6, 6)
+W = {"w": normal(6, 4, 3, 3)}
+LARGE = 2**62
+
+
+def with_attribute(proto: Any, **attributes: Any) -> Any:
+    """`proto` with attributes that ONNX's helpers would not write."""
+    proto.graph.node[0].attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+    return proto
+
+
+ATTRIBUTES: dict[str, Any] = {
+    "here: Conv: attribute strides must hold numbers from 1 to 2147483647, got [0, 1]": one("Conv", MAPS, W, strides=[0, 1]),
+    "here: Conv: attribute strides must have 2 entries, got 1: [1]": with_attribute(one("Conv", MAPS, W), strides=[1]),
+    f"here: Conv: attribute pads must hold numbers from 0 to 2147483647, got [{LARGE}, 0, 0, 0]": with_attribute(
+        one("Conv", MAPS, W), pads=[LARGE, 0, 0, 0]
+    ),
+    "here: Conv: attribute group must lie between 1 and 2147483647, got 0": with_attribute(one("Conv", MAPS, W), group=0),
+    "here: Conv: attribute auto_pad must be one of NOTSET, SAME_UPPER, SAME_LOWER, VALID, got 'SOME'": with_attribute(
+        one("Conv", MAPS, W), auto_pad="SOME"
+    ),
+    "here: Conv: attribute pads ((1, 0), (0, 0)) and auto_pad VALID contradict each other; give one of them": one(
+        "Conv", MAPS, W, auto_pad="VALID", pads=[1, 0, 0, 0]
+    ),
+    "here: Conv: attribute kernel_shape [5, 5] must be the size of the weights, [3, 3]; leave it out": with_attribute(
+        one("Conv", MAPS, W), kernel_shape=[5, 5]
+    ),
+    "here: Conv: attribute group must be of kind int, got float 2.0; export the model again": with_attribute(
+        one("Conv", MAPS, W), group=2.0
+    ),
+    "here: Conv: attribute fused means nothing to this version of the operator, which has: "
+    "auto_pad, dilations, group, kernel_shape, pads, strides": with_attribute(one("Conv", MAPS, W), fused=1),
+    "here: MaxPool: attribute kernel_shape is missing, and there is no default; export the model again": model(
+        [helper.make_node("MaxPool", ["x"], ["y"], name="here")], {"x": MAPS}, outputs=()
+    ),
+    "here: Softmax: axis 5 is outside of the 4 axes of the input; it must lie between -4 and 3": with_attribute(
+        one("Softmax", MAPS), axis=5
+    ),
+    "here: BatchNormalization: attribute training_mode 1 is not supported; "
+    "export the model in inference mode, and train it with clconv.train": one(
+        "BatchNormalization", MAPS, dict.fromkeys(("s", "b", "m", "v"), np.ones(4, np.float32)), training_mode=1
+    ),
+    "here: Reshape: input of shape (1, 4, 6, 6) has 144 elements, which do not fit the shape [1, 100]": with_attribute(
+        model([helper.make_node("Reshape", ["x", "s"], ["y"], name="here")], {"x": MAPS}, {"s": ints(1, 100)}, outputs=())
+    ),
+    "here: Reshape: shape [-1, -1] may hold one -1 and no other negative number": model(
+        [helper.make_node("Reshape", ["x", "s"], ["y"], name="here")], {"x": MAPS}, {"s": ints(-1, -1)}, outputs=()
+    ),
+    "here: Reshape: input 1, 's', is computed from the network's inputs; it must be a constant of the file": model(
+        [helper.make_node("Relu", ["x"], ["s"]), helper.make_node("Reshape", ["x", "s"], ["y"], name="here")], {"x": (2,)}, outputs=()
+    ),
+    "here: Transpose: attribute perm [0, 0] must name each of the 2 axes once": with_attribute(one("Transpose", (2, 3)), perm=[0, 0]),
+    "here: Unsqueeze: axes [0, -4] name one twice": model(
+        [helper.make_node("Unsqueeze", ["x", "a"], ["y"], name="here")], {"x": (2, 3)}, {"a": ints(0, -4)}, outputs=()
+    ),
+    "here: Squeeze: axis 1 of the input of shape (2, 3) has 3 elements; only axes of one can be dropped": model(
+        [helper.make_node("Squeeze", ["x", "a"], ["y"], name="here")], {"x": (2, 3)}, {"a": ints(1)}, outputs=()
+    ),
+    "here: Pad: attribute mode must be one of constant, got 'reflect'": one("Pad", (2, 3), {"p": ints(0, 1, 0, 0)}, mode="reflect"),
+    "here: AveragePool: attribute dilations [2, 2] is not supported for means; only 1 is": one(
+        "AveragePool", MAPS, opset=19, kernel_shape=[2, 2], dilations=[2, 2]
+    ),
+    "here: conv2d: input channels 4 != weight channels 5 x groups 1 (= 5); x (1, 4, 6, 6), w (6, 5, 3, 3)": model(
+        [helper.make_node("Conv", ["x", "w"], ["y"], name="here")], {"x": MAPS}, {"w": normal(6, 5, 3, 3)}, outputs=()
+    ),
+    "second: Relu: reads 'mask', output 1 of MaxPool 'first', which is not supported; only the outputs before it are": model(
+        [
+            helper.make_node("MaxPool", ["x"], ["p", "mask"], name="first", kernel_shape=[2, 2]),
+            helper.make_node("Relu", ["mask"], ["y"], name="second"),
+        ],
+        {"x": MAPS},
+        outputs=(),
+    ),
+}
+
+
+def opened(proto: Any) -> Any:
+    """`proto` with the output y, whatever its shape."""
+    if not proto.graph.output:
+        proto.graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    return proto
+
+
+@pytest.mark.parametrize("sentence", ATTRIBUTES)
+def test_what_a_node_says_wrong(sentence: str) -> None:
+    with pytest.raises(OnnxError) as caught:
+        load(opened(ATTRIBUTES[sentence]))
+    assert str(caught.value) == f"made by hand: {sentence}"
+
+
+def test_unsupported_operators_are_named_all_at_once() -> None:
+    nodes = [helper.make_node("Det", ["x"], [f"d{i}"], name=f"det{i}") for i in range(5)]
+    nodes += [
+        helper.make_node("Attention", ["d4"], ["a"], domain="com.microsoft"),
+        helper.make_node("Sum", ["a", "d0", "d1", "d2", "d3"], ["y"]),
+    ]
+    with pytest.raises(OnnxError) as caught:
+        load(opened(model(nodes, {"x": (2, 2)}, outputs=())))
+    text = str(caught.value)
+    assert "not supported: Det (det0, det1, det2 and 2 more); com.microsoft.Attention (a). Supported are Add, AveragePool, " in text
+
+
+def test_what_nobody_needs_may_be_unsupported() -> None:
+    nodes = [helper.make_node("Det", ["x"], ["d"]), helper.make_node("Relu", ["x"], ["y"])]
+    assert load(model(nodes, {"x": (2, 2)})).input_shape == (2, 2)
+
+
+def structure() -> dict[str, tuple[str, Any]]:
+    """(what the message says, what is given)."""
+    relu = helper.make_node("Relu", ["x"], ["y"], name="here")
+    whole = model([relu], {"x": (2, 2)})
+    integers = model([relu], {"x": (2, 2)})
+    integers.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    shapeless = model([relu], {"x": (2, 2)})
+    shapeless.graph.input[0].type.tensor_type.ClearField("shape")
+    damaged = model([helper.make_node("Add", ["x", "a"], ["y"])], {"x": (2, 2)}, {"a": normal(2, 2)})
+    damaged.graph.initializer[0].raw_data = b"123"
+    return {
+        "order": ("Relu 'here' reads 'x', which no input, initializer or earlier node gives", opened(model([relu], {}, outputs=()))),
+        "twice": ("Relu 'here' gives 'y', which is made already", opened(model([relu, relu], {"x": (2, 2)}, outputs=()))),
+        "output": ("output 'z' is given by no node", _with_output(model([relu], {"x": (2, 2)}), "z")),
+        "inputs": ("Relu 'here' takes 1 inputs, got (x, x)", _with_inputs(model([relu], {"x": (2, 2)}), "x", "x")),
+        "empty input": ("Relu 'here' takes 1 inputs, got ()", _with_inputs(model([relu], {"x": (2, 2)}), "")),
+        "type": ("input 'x' must hold float (32 bits), got int64; convert the model to float", integers),
+        "shape": ("input 'x' has no shape; infer or set it, at least the number of its axes", shapeless),
+        "old": ("operator set 6 is not supported, 7 to ", model([relu], {"x": (2, 2)}, opset=6)),
+        "tensor": ("made by hand: tensor 'a' of shape (2, 2) is damaged: ", damaged),
+        "bytes": ("model: not an ONNX model", whole.SerializeToString()[:-5]),
+        "no graph": ("model: not an ONNX model: it has no graph", b""),
+        "kind": ("load: takes a path, bytes or an onnx.ModelProto, got int", 3),
+        "path": ("nowhere.onnx: cannot be read: No such file or directory", Path("nowhere.onnx")),
+    }
+
+
+def _with_output(proto: Any, name: str) -> Any:
+    proto.graph.output[0].name = name
+    return proto
+
+
+def _with_inputs(proto: Any, *names: str) -> Any:
+    del proto.graph.node[0].input[:]
+    proto.graph.node[0].input.extend(names)
+    return proto
+
+
+@pytest.mark.parametrize("what", structure())
+def test_a_file_that_is_not_well_formed(what: str) -> None:
+    sentence, given = structure()[what]
+    with pytest.raises(OnnxError) as caught:
+        load(given)
+    assert sentence in str(caught.value)
+
+
+def test_a_file_must_say_its_operator_set() -> None:
+    proto = one("Relu", (2, 2))
+    del proto.opset_import[:]
+    with pytest.raises(OnnxError, match="must say once which operator set it uses, got nothing"):
+        read(proto)
+
+
+def test_outputs_that_the_file_does_not_have() -> None:
+    with pytest.raises(OnnxError, match=r"outputs must be a list of names of values, got \['z'\]; the last ones are y"):
+        load(one("Relu", (2, 2)), outputs=["z"])
+
+
+def test_shapes_that_do_not_fit_the_file() -> None:
+    net = load(one("Relu", (2, 2)))
+    with pytest.raises(GeometryError, match=r"input 'x' has 2 axes \(2, 2\), got shape \(2, 2, 2\)"):
+        net.trace((2, 2, 2))
+    fixed = load(model([helper.make_node("Reshape", ["x", "s"], ["y"], name="here")], {"x": (1, 4)}, {"s": ints(1, 2, 2)}))
+    with pytest.raises(OnnxError) as caught:
+        fixed.trace((3, 5))
+    assert str(caught.value) == (
+        "here: Reshape: input of shape (3, 5) has 15 elements, which do not fit the shape [1, 2, 2]; the file was written for x (1, 4)"
+    )
+    two = load(model([helper.make_node("Add", ["a", "b"], ["y"])], {"a": (2,), "b": (2,)}))
+    with pytest.raises(GeometryError, match=r"takes 2 inputs \(a, b\), got shapes for 1; give a dict of shapes by name"):
+        two.trace((2,))
+
+
+class Whole(nn.Module):
+    """Whatever `function` makes of the input."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, input: Any) -> Any:
+        return self.function(input)
+
+
+SAVING: dict[str, tuple[str, Any]] = {
+    "unequal windows": (
+        "windows of unequal length ((6, 6) to (4, 4)) have no ONNX operator",
+        lambda x: F.adaptive_avg_pool2d(x, 4),
+    ),
+    "positions": (
+        "positions of maxima are counted differently in ONNX; return the values only",
+        lambda x: F.max_pool2d(x, 2, return_indices=True)[1],
+    ),
+    "turned kernel": (
+        "turning an axis around is not supported in files; turn the weights before",
+        lambda x: F.conv2d(x, np.ones((2, 4, 3, 3), np.float32), flip_kernel=True),
+    ),
+    "even window": (
+        "a window of an even number of channels (4) reaches the other way in ONNX; use an odd one",
+        lambda x: F.local_response_norm(x, 4),
+    ),
+    "half": ("operations that are not supported: cast (cast(1, 4, 6, 6)). Supported are add, ", lambda x: F.cast(x, "float16")),
+    "own divisor": (
+        "a divisor of one's own together with ceil_mode has no ONNX operator; leave one out",
+        lambda x: F.avg_pool2d(x, 3, ceil_mode=True, divisor_override=2),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SAVING)
+def test_what_cannot_be_saved(what: str) -> None:
+    sentence, function = SAVING[what]
+    with pytest.raises(OnnxError) as caught:
+        to_model(Whole(function), MAPS)
+    assert sentence in str(caught.value) and str(caught.value).startswith("save: ")
+
+
+def test_saving_needs_a_network_a_shape_and_a_place(tmp_path: Path) -> None:
+    with pytest.raises(OnnxError, match=r"save: needs the shape of the input, such as save\(net, path, \(1, 3, 224, 224\)\)"):
+        save(nn.ReLU(), tmp_path / "a.onnx")
+    with pytest.raises(OnnxError, match="save: expected a network .* got int"):
+        save(3, tmp_path / "a.onnx", (1, 2))  # type: ignore[arg-type]
+    with pytest.raises(OnnxError, match="cannot be written: No such file or directory"):
+        save(nn.ReLU(), tmp_path / "none" / "a.onnx", (1, 2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_onnx_error_is_one_of_clconvs() -> None:
+    assert issubclass(OnnxError, ClconvError) and issubclass(OnnxError, ValueError)
+    assert onnx.__version__
