@@ -26,6 +26,7 @@ class DeviceTraits:
     buffer_alignment: int = 128
     vector_registers: int = 16
     loses_nan_in_max: bool = False
+    calls_functions: bool = False
     has_own_kernel_cache: bool = False
     keeps_context_alive: bool = True
 
@@ -47,6 +48,25 @@ class DeviceTraits:
     @property
     def label(self) -> str:
         return f"{self.name} ({self.platform})" if self.platform else self.name
+
+    @property
+    def identity(self) -> str:
+        """The device as measurements are filed under it; the driver's version apart."""
+        return f"{self.label}, {self.compute_units} compute units"
+
+    @property
+    def family(self) -> str:
+        """Devices on which measurements should agree: the same driver, kind, width of vectors and number of compute units.
+
+        >>> DeviceTraits.cpu(simd_width=8, compute_units=2).family
+        'CPU, SIMD 8, 2 compute units'
+        """
+        return ", ".join(filter(None, (self.platform or self.vendor, self.kind, f"{self.compute_units} compute units")))
+
+    @property
+    def kind(self) -> str:
+        """The class of device: what decides over the shape of a kernel."""
+        return f"CPU, SIMD {self.simd_width}" if self.is_cpu else "GPU"
 
     def group(self, wanted: int) -> int:
         """A work-group size along one axis: 1 on CPU devices, else `wanted` cut to the device's limit."""
@@ -70,6 +90,12 @@ QUIRKS: tuple[Quirk, ...] = (
         "",
         (("loses_nan_in_max", True),),
         "max(v, 0.f) gives 0 for NaN: activations are written as comparisons",
+    ),
+    Quirk(
+        "Portable Computing Language",
+        "",
+        (("calls_functions", True),),
+        "exp, log, tanh and their like are calls that stay calls, of 10 to 25 ns an element: kernels write them out",
     ),
     Quirk("NVIDIA", "", (("has_own_kernel_cache", True),), "the driver caches what it compiles; its binaries are PTX"),
     Quirk(

@@ -16,11 +16,14 @@
 ## Header constants: TILE_*, BLOCK, BLOCK_IN (BLOCK, or 1 for an input that is not blocked), KERNEL_*, TAPS_*, STEP_*, TAP_STEP_*,
 ##     READ_STRIDE_*, OUT_STRIDE_*, STEP_WEIGHTS (weights of one input channel at one tap), UNROLL, ACTIVATE(v).
 ## Render arguments: block; tile_h, tile_w, tile_k; narrow: there are tiles of tile_w - 1 columns; blocked_input; tail: the last input
-##     block is not full; bias; residual; empty: no taps.
+##     block is not full; bias; residual; empty: no taps; joint: groups share blocks, so that there is one group to the kernel, whose channel
+##     tiles each read the range of input blocks that their groups lie in, with weights of zero for what belongs to others; prefetch: fetch the
+##     columns of the next tile, 16 floats to a cache line.
 ##
 ## Lessons: write a += b * w (a call of fma() is not inlined everywhere); write the tile out, arrays of sums go to memory; keep the tap
 ## loops rolled, or the body outgrows the processor's cache of decoded instructions.
-<%page args="block, tile_h, tile_w, tile_k, narrow, blocked_input, tail, bias, residual, empty"/>\
+<%namespace name="common" file="common.cl.mako"/>\
+<%page args="block, tile_h, tile_w, tile_k, narrow, blocked_input, tail, bias, residual, empty, joint, prefetch"/>\
 <%
     blocks = range(tile_k)
 %>\
@@ -51,6 +54,13 @@
                 #pragma unroll 1
                 for (int r = 0; r < TAPS_H; ++r) {
 ${tap_row()}\
+                % if prefetch:
+                % for h in range(tile_h):
+                % for value in range(0, width * block, 16):
+                    PREFETCH(row${h} + (${width} + TAPS_W - 1) * BLOCK_IN + ${value});
+                % endfor
+                % endfor
+                % endif
                     #pragma unroll 1
                     for (int s = 0; s < TAPS_W; ++s) {
                         #pragma unroll ${unroll}
@@ -67,7 +77,7 @@ ${step(width, "i", "i")}\
             __global const real *weights = first_weights;
             __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN;
             % if blocked_input:
-            for (int b = 0; b < channels / BLOCK; ++b) {
+            for (int b = 0; b < ${"live_inputs" if joint else "channels / BLOCK"}; ++b) {
 ${input_block(width, "BLOCK", "UNROLL")}\
                 source += x_plane;
                 weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;
@@ -123,6 +133,9 @@ ${all_inputs(width)}\
             }
             % endfor
 </%def>\
+% if prefetch:
+${common.prefetch()}\
+% endif
 __kernel WORK_GROUP
 void conv_blocked(
     __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
@@ -138,6 +151,9 @@ void conv_blocked(
     const int x_image, const int x_plane, const int x_row, const int x_offset,
     const int w_offset,
     const int y_image, const int y_plane, const int y_row, const int y_offset,
+    % if joint:
+    const int group_channels, const int group_filters,
+    % endif
     const int channels, const int filters,   // of one group
     const int out_h,                         // rows of output positions
     const int tiles_in_row, const int wide,  // tiles in a row; of them the first `wide` have tile_w columns, the others one less
@@ -153,9 +169,14 @@ void conv_blocked(
     const int tile_end = min(tiles, tile0 + tiles_per_item);
     const int input_blocks = (channels + BLOCK_IN - 1) / BLOCK_IN;
     const int y_block0 = group * ((filters + BLOCK - 1) / BLOCK) + block0;
+    % if joint:
+    const int last_group = (min((block0 + TILE_K) * BLOCK, filters) - 1) / group_filters;
+    const int first_input = block0 * BLOCK / group_filters * group_channels / BLOCK;
+    const int live_inputs = ((last_group + 1) * group_channels - 1) / BLOCK + 1 - first_input;
+    % endif
     const int${block} lane = (int${block})(${", ".join(map(str, range(block)))});
 
-    __global const real *input = x + image * x_image + group * input_blocks * x_plane + x_offset;
+    __global const real *input = x + image * x_image + ${"first_input" if joint else "group * input_blocks"} * x_plane + x_offset;
     __global const real *first_weights = w + get_global_id(1) * (size_t)(input_blocks * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN)) + w_offset;
     __global real *output = y + image * y_image + y_block0 * y_plane + y_offset;
     % if residual:
@@ -204,13 +225,7 @@ ${register_tile(tile_w - 1)}\
     if (writes_halo && tile0 == 0) {
         for (int k = 0; k < TILE_K && (block0 + k) * BLOCK < filters; ++k) {
             __global real *plane = y + image * y_image + (y_block0 + k) * y_plane + y_first;
-            for (int row = 0; row < y_rows; ++row) {
-                const int inside = row >= y_top && row < y_top + y_h;
-                for (int column = 0; column < (inside ? y_left : y_columns); ++column)
-                    STOREV(plane, row * y_row + column * BLOCK, (vec)(0.0f));
-                for (int column = y_left + y_w; inside && column < y_columns; ++column)
-                    STOREV(plane, row * y_row + column * BLOCK, (vec)(0.0f));
-            }
+${common.zero_halo(12)}\
         }
     }
 }

@@ -6,8 +6,13 @@
 ## and base ^ -BETA, once; entry lrn_direct_backward sums them over the mirrored window, since channel c lies in the windows of
 ## c - (WINDOW - 1) / 2 .. c + WINDOW / 2. One work-item does `tasks_each` tasks. Index space:
 ##     get_global_id(0)  run of tasks (n, c, tile of positions)
-## Header constants: WINDOW, TILE, POWER(base) for base ^ -BETA.   Render argument: entry.
-<%page args="entry"/>\
+## Header constants: WINDOW, TILE, POWER(base) for base ^ -BETA.   Render arguments: entry,
+##     inlined (functions to write out: see inline_math).
+<%page args="entry, inlined"/>\
+<%namespace name="common" file="common.cl.mako"/>\
+% if inlined:
+${common.inline_math(inlined)}\
+% endif
 __kernel WORK_GROUP
 void ${entry}(
 % if entry == "lrn_direct_backward":
@@ -77,3 +82,6 @@ void ${entry}(
         }
     }
 }
+% if inlined:
+${common.undo_math(inlined)}\
+% endif

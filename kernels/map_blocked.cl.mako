@@ -8,11 +8,14 @@
 ## for each lane. `index` counts as in the plain layout. Lanes beyond the last channel are stored as zero, whatever the statements give.
 ## An operand may be the memory of an output stored alike: an element is read before it is written, by the same work-item.
 ## Header constants: BLOCK.   Render arguments: full and small (Operand), outputs (Target),
-##     statements (C), scalars (name, type), uses_index, random_word.
-<%page args="full, small, outputs, statements, scalars, uses_index, random_word"/>\
+##     statements (C), scalars (name, type), uses_index, random_word, inlined (functions to write out: see inline_math).
+<%page args="full, small, outputs, statements, scalars, uses_index, random_word, inlined"/>\
 <%namespace name="common" file="common.cl.mako"/>\
 % if random_word:
 ${common.random_word()}
+% endif
+% if inlined:
+${common.inline_math(inlined)}\
 % endif
 __kernel WORK_GROUP
 void map_blocked(
@@ -102,3 +105,6 @@ void map_blocked(
             ${y.store(f"{y.name}_plane0", f"row_count * {y.name}_row + i", "0.0f")}
     % endfor
 }
+% if inlined:
+${common.undo_math(inlined)}\
+% endif

@@ -5,14 +5,14 @@
 ## Outputs, and operands marked flat, lie in the order of the loops; the others have a stride for each outer loop.
 ## An operand may be the memory of an output: an element is read before it is written, by the same work-item.
 ## Render arguments: operands (Access), outputs, statements (C), scalars (name, type), outer (number of outer
-## loops), uses_index, random_word, inline_sqrt.
-<%page args="operands, outputs, statements, scalars, outer, uses_index, random_word, inline_sqrt"/>\
+## loops), uses_index, random_word, inlined (functions to write out: see inline_math).
+<%page args="operands, outputs, statements, scalars, outer, uses_index, random_word, inlined"/>\
 <%namespace name="common" file="common.cl.mako"/>\
 % if random_word:
 ${common.random_word()}
 % endif
-% if inline_sqrt:
-${common.inline_sqrt()}
+% if inlined:
+${common.inline_math(inlined)}\
 % endif
 
 __kernel WORK_GROUP void map_strided(
@@ -106,6 +106,6 @@ ${"" if x.flat else "".join(f" + position{axis} * {x.name}_stride{axis}" for axi
     % endif
     }
 }
-% if inline_sqrt:
-#undef sqrt
+% if inlined:
+${common.undo_math(inlined)}\
 % endif

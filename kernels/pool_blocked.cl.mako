@@ -5,15 +5,17 @@
 ##     get_global_id(1)  channel block
 ##     get_global_id(2)  image
 ##
-## pool_forward cuts the window to the input once for a row (r0 .. r1) and, near the left and right border, once for a column (s0 .. s1);
+## pool_forward computes TILE windows at a time where they lie inside the input: every column of KERNEL_H elements is reduced once, for all
+## windows that it lies in. Elsewhere it cuts the window to the input once for a row (r0 .. r1) and, near the left and right border, once for a column (s0 .. s1);
 ## no element is tested. pool_backward gathers: every input position looks at the windows that cover it, which are a range of rows and
 ## columns, and takes dy where the stored index is its own position (max) or its share of every mean (avg).
 ##
 ## Header constants: BLOCK, ivec (BLOCK ints), KERNEL_*, STRIDE_*, DILATION_*, PAD_* (begin), END_* (padding at the end), ZERO_RUN(p, n),
 ##     ZERO_INTS(p, n).
-## Render arguments: kernel ("forward" or "backward"), block, kind ("max" or "avg"), with_indices,
+## Render arguments: kernel ("forward" or "backward"), block, kind ("max" or "avg"), with_indices, rows (KERNEL_H) and tile (TILE), reads: the
+##     columns that the windows of a tile read and who uses them, none where windows are not computed in tiles,
 ##     divisor: a number, "padded" (elements inside input and padding) or "inside" (elements inside the input).
-<%page args="kernel, block, kind, with_indices, divisor"/>\
+<%page args="kernel, block, kind, with_indices, divisor, rows, tile, reads"/>\
 <%
     shares = kind == "avg" and divisor in ("padded", "inside")
 
@@ -109,6 +111,46 @@ ${last} < 0 ? 0 : (${last}) / STRIDE_${axis} + 1\
             STOREV(out, q * BLOCK, lost ? (vec)(NAN) : best);
             % endif
 </%def>\
+<%def name="tile_of_windows()">\
+                __global const real *at = input + start * x_row + (first * STRIDE_W - PAD_W) * BLOCK;
+                % if kind == "max":
+                vec ${", ".join(f"best{i} = (vec)(-INFINITY)" for i in range(tile))};
+                ivec ${", ".join(f"lost{i} = (ivec)(0)" for i in range(tile))};
+                % else:
+                vec ${", ".join(f"total{i} = (vec)(0.0f)" for i in range(tile))};
+                % endif
+                % for column, uses in reads:
+                {
+                    % for r in range(rows):
+                    const vec value${r} = LOADV(at, ${r} * DILATION_H * x_row + ${column} * BLOCK);
+                    % endfor
+                    % if kind == "max":
+                    vec most = value0;
+                    % for r in range(1, rows):
+                    most = value${r} > most ? value${r} : most;
+                    % endfor
+                    const ivec odd = ${" | ".join(f"(value{r} != value{r})" for r in range(rows))};
+                    % for i, _ in uses:
+                    best${i} = most > best${i} ? most : best${i};
+                    lost${i} |= odd;
+                    % endfor
+                    % else:
+                    const vec sum = ${" + ".join(f"value{r}" for r in range(rows))};
+                    % for i, _ in uses:
+                    total${i} += sum;
+                    % endfor
+                    % endif
+                }
+                % endfor
+                % if shares:
+                const float count = (float)(counted_rows * KERNEL_W);
+                % elif kind == "avg":
+                const float count = ${divisor}.0f;
+                % endif
+                % for i in range(tile):
+                STOREV(out, (first + ${i}) * BLOCK, ${f"lost{i} ? (vec)(NAN) : best{i}" if kind == "max" else f"total{i} / count"});
+                % endfor
+</%def>\
 <%def name="edge(begin, end)">\
         for (int q = ${begin}; q < ${end}; ++q) {
             const int left = q * STRIDE_W - PAD_W;
@@ -179,7 +221,15 @@ ${zero_before("indices", "index_plane", "ZERO_INTS")}\
         const int counted_rows = ${counted("h", "H", "start", "r1 - r0")};
         % endif
 ${edge("0", "inside0")}\
-        for (int q = inside0; q < inside1; ++q) {
+        int q = inside0;
+        % if reads:
+        if (r1 - r0 == KERNEL_H && inside1 - inside0 >= TILE)
+            for (; q < inside1; q += TILE) {
+                const int first = min(q, inside1 - TILE);   // the last tile overlaps its neighbour
+${tile_of_windows()}\
+            }
+        % endif
+        for (; q < inside1; ++q) {
             const int left = q * STRIDE_W - PAD_W;
 ${window("0", "KERNEL_W", "KERNEL_W")}\
         }

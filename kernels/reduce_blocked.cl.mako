@@ -10,8 +10,10 @@
 ##
 ## partial: splits, results, channel blocks * BLOCK   (float)
 ## Header constants: BLOCK, COMBINE(a, v), IDENTITY.   Render arguments: kernel ("rows" or "splits"), post (expressions, or None where the
-##     totals are stored), outputs (Target), results (how many), full and small (Operand), statements (C).
-<%page args="kernel, post, outputs, results, full=(), small=(), statements=()"/>\
+##     totals are stored), outputs (Target), results (how many), full and small (Operand), statements (C), inlined (functions to write out:
+##     see inline_math).
+<%page args="kernel, post, outputs, results, inlined, full=(), small=(), statements=()"/>\
+<%namespace name="common" file="common.cl.mako"/>\
 <%def name="store_results(at)">\
     for (int lane = 0; lane < lanes; ++lane) {
         % for i, y in enumerate(outputs):
@@ -22,6 +24,9 @@
         % endfor
     }
 </%def>\
+% if inlined:
+${common.inline_math(inlined)}\
+% endif
 % if kernel == "rows":
 __kernel WORK_GROUP
 void reduce_rows(
@@ -134,4 +139,7 @@ void reduce_splits(
     % endfor
 ${store_results("block * BLOCK")}\
 }
+% endif
+% if inlined:
+${common.undo_math(inlined)}\
 % endif

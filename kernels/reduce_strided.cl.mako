@@ -6,8 +6,8 @@
 ## Index space: get_global_id(0) = piece of the reduced loops * blocks of outputs + block of outputs.
 ## With post, outputs are stored; without, partial results [piece][output].
 ## Render arguments: operands (Access), outputs (Target), totals (names), statements (C), post (expressions or None), inner_reduced,
-## kept, reduced (numbers of outer loops), inline_sqrt.
-<%page args="operands, outputs, totals, statements, post, inner_reduced, kept, reduced, inline_sqrt"/>\
+## kept, reduced (numbers of outer loops), inlined (functions to write out: see inline_math).
+<%page args="operands, outputs, totals, statements, post, inner_reduced, kept, reduced, inlined"/>\
 <%namespace name="common" file="common.cl.mako"/>\
 <%def name="decode(pad, prefix, loops, index)">\
 % if loops:
@@ -49,8 +49,8 @@ ${pad}${statement}
             % endfor
 </%def>\
 
-% if inline_sqrt:
-${common.inline_sqrt()}
+% if inlined:
+${common.inline_math(inlined)}\
 % endif
 __kernel WORK_GROUP void reduce_strided(
 % for x in operands:
@@ -193,6 +193,6 @@ ${result([total + "_total[column - begin]" for total in totals], "kept_row * col
 ${advance("        ", "kept", kept)}\
     }
 }
-% if inline_sqrt:
-#undef sqrt
+% if inlined:
+${common.undo_math(inlined)}\
 % endif

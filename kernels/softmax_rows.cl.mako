@@ -4,8 +4,9 @@
 ## Otherwise: a work-item computes columns_per_item adjacent lines, with vectors across them.
 ## Index space: get_global_id(0) = block of lines, or line_count index * column_chunks + chunk of columns.
 ## In the expressions v is an element of x (backward: of y), d of dy; folds (Fold) are the totals they need.
-## Render arguments: forward, folds, result, along, width.
-<%page args="forward, folds, result, along, width"/>\
+## Render arguments: forward, folds, result, along, width, inlined (functions to write out: see inline_math).
+<%page args="forward, folds, result, along, width, inlined"/>\
+<%namespace name="common" file="common.cl.mako"/>\
 <% source = "x" if forward else "y" %>\
 <% target = "y" if forward else "dx" %>\
 <%def name="element(kind, at)">\
@@ -27,6 +28,9 @@ const ${kind} v = ${"LOADU" if kind == "vec" else "LOAD"}(from, ${at});\
                 ${"STOREU" if kind == "vec" else "STORE"}(to, i * inner + column, ${result});
             }
 </%def>\
+% if inlined:
+${common.inline_math(inlined, kinds=(("float", "int"), (f"float{width}", f"int{width}"))[: 1 + (width > 1)])}\
+% endif
 __kernel WORK_GROUP void softmax_rows(
     __global const real *restrict ${source},   // line_count, length, inner
 % if not forward:
@@ -105,3 +109,6 @@ ${across("float")}\
     }
 % endif
 }
+% if inlined:
+${common.undo_math(inlined)}\
+% endif

@@ -28,8 +28,8 @@ from clconv.problem import (
     parse,
 )
 from clconv.problem.conv import Epilogue
-from clconv.tensor import Blocked, Packed, Strided, TensorSpec
-from tests.support import NUMPY, integers, pack_weights, run_plan, sum_bound, traits
+from clconv.tensor import Blocked, Packed, Strided, TensorSpec, Transformed
+from tests.support import NUMPY, integers, run_plan, sum_bound, traits, transform_weights, weights_in
 
 Arrays = dict[str, np.ndarray]
 
@@ -191,6 +191,9 @@ def moving_cases() -> Iterator[ReorderProblem | WindowProblem]:
     for shape in ((17, 3, 3, 3), (33, 17, 1, 1), (3, 1, 5)):
         for block_in in (1, 8):
             yield ReorderProblem(shape).with_layouts(y=Packed(8, block_in, 2, turned=block_in > 1))
+    for shape, groups in (((17, 5, 3, 3), 1), ((6, 33, 3, 3), 2)):
+        layouts = (Transformed(8, 1, (2, 2), groups=groups, turned=turned) for turned in (False, True))
+        yield from (ReorderProblem(shape).with_layouts(y=layout) for layout in layouts)
     yield WindowProblem((3, 17, 5, 7), (0, 0, 2, 1), (3, 17, 8, 11), fill=-2.0)
     yield WindowProblem((2, 33, 11), (0, -3, -2), (2, 30, 5))
     yield WindowProblem((1, 1, 1, 1), (0, 1, 0, 2), (1, 3, 1, 5), fill=1.0)
@@ -204,7 +207,7 @@ def kind_of(problem: Problem) -> str:
     """What an algorithm may be written for or not: the pass, the kind of pooling, the sort of layouts that a reorder is between."""
     if isinstance(problem, ReorderProblem):
         layouts = {type(problem.layout(name)).__name__ for name in ("x", "y")} - {"Plain"}
-        return "blocked" if "Blocked" in layouts else "packed" if "Packed" in layouts else "strided"
+        return next((kind.lower() for kind in ("Blocked", "Packed", "Transformed") if kind in layouts), "strided")
     prefix = f"{problem.kind} " if isinstance(problem, PoolProblem) else ""
     direction = getattr(problem, "direction", None)
     return f"{prefix}{direction.value}" if direction else "all"
@@ -261,7 +264,8 @@ def expected(problem: Problem, given: Arrays) -> Arrays:
     else:
         assert isinstance(problem, ReorderProblem)
         layout = problem.layout("y")
-        values = [pack_weights(given["x"], layout) if isinstance(layout, Packed) else given["x"]]
+        is_plain = not isinstance(layout, Packed | Transformed)
+        values = [given["x"] if is_plain else weights_in(given["x"].astype(np.float64), layout)]
     return dict(zip(problem.outputs, values, strict=True))
 
 
@@ -311,8 +315,18 @@ def _window(problem: WindowProblem, x: np.ndarray) -> np.ndarray:
     return y
 
 
-def bounds(problem: Problem, given: Arrays) -> np.ndarray | None:
-    """The error allowed where the result is rounded: by divisions (2.5 units of OpenCL), exp, log, sqrt. None: bit for bit."""
+def conv_terms(problem: ConvProblem) -> int:
+    """Terms in the sum of one element of the result."""
+    g = problem.geometry
+    if problem.direction is Pass.BACKWARD_WEIGHTS:
+        return problem.batch * math.prod(problem.output_size)
+    channels = problem.channels if problem.direction is Pass.FORWARD else problem.filters
+    return channels // g.groups * math.prod(g.kernel) + problem.epilogue.bias + problem.epilogue.residual
+
+
+def bounds(problem: Problem, given: Arrays, factor: float | None = None) -> np.ndarray | None:
+    """The error allowed where the result is rounded: by divisions (2.5 units of OpenCL), exp, log, sqrt, or by an algorithm with an
+    `error_factor`. None: bit for bit."""
     magnitude = {name: abs(value) if name != "indices" else value for name, value in given.items()}
     unit = 2.0**-24
     if isinstance(problem, PoolProblem) and problem.kind != "max":
@@ -334,6 +348,14 @@ def bounds(problem: Problem, given: Arrays) -> np.ndarray | None:
         terms = magnitude["dy"] * (1 if problem.log else scale)
         total = terms.sum(axis=problem.axis, keepdims=True)
         return unit * (2 * math.sqrt(length) + 9 + magnitude["y"]) * (terms + scale * total)
+    if isinstance(problem, ReorderProblem) and isinstance(layout := problem.layout("y"), Transformed):
+        taps = problem.shape[2:]
+        return 2 * sum(taps) * unit * transform_weights(magnitude["x"], layout, magnitudes=True)
+    if isinstance(problem, ConvProblem) and factor is not None:
+        sums = replace(problem, epilogue=replace(problem.epilogue, activation=None))  # whose slope would make them smaller
+        with np.errstate(invalid="ignore"):
+            (largest,) = (np.nanmax(y) for y in expected(sums, magnitude).values())
+        return np.full((), factor * sum_bound(conv_terms(problem), largest))
     return None
 
 
@@ -342,28 +364,29 @@ def bounds(problem: Problem, given: Arrays) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A problem in the layouts that an algorithm wants, with its plan."""
+    """A problem in the layouts that an algorithm wants, with its plan and the error factor that the algorithm states."""
 
     problem: Problem
     plan: Plan
+    factor: float | None = None
 
 
 def prepare(algorithm: Algorithm, problem: Problem, device: DeviceTraits, params: object, layouts: dict | None = None) -> Prepared:
     """`layouts` replace what the algorithm wants: larger halos, slices."""
     wants = {**algorithm.wants(problem, device, params), **(layouts or {})}
     stored = problem.with_layouts(**wants)
-    return Prepared(stored, algorithm.plan(stored, device, params))
+    return Prepared(stored, algorithm.plan(stored, device, params), algorithm.error_factor(problem, params))
 
 
 def check(prepared: Prepared, given: Arrays | None = None, directory: str | None = None) -> None:
     """Runs the plan and compares with the oracle; AssertionError where it differs or memory around the outputs was touched."""
     problem = prepared.problem
     given = given or operands_of(problem)
-    packed = {name: problem.layout(name) for name in problem.inputs if isinstance(problem.layout(name), Packed)}
-    stored = {name: pack_weights(given[name].astype(NUMPY[problem.spec(name).dtype]), layout) for name, layout in packed.items()}
+    packed = {name: problem.layout(name) for name in problem.inputs if isinstance(problem.layout(name), Packed | Transformed)}
+    stored = {name: weights_in(given[name].astype(NUMPY[problem.spec(name).dtype]), layout) for name, layout in packed.items()}
     got = run_plan(prepared.plan, problem, given, stored=stored, directory=directory)
     with np.errstate(invalid="ignore"):
-        want, bound = expected(problem, given), bounds(problem, given)
+        want, bound = expected(problem, given), bounds(problem, given, prepared.factor)
     for name, array in got.items():
         if bound is None:
             np.testing.assert_array_equal(array, want[name].astype(array.dtype), err_msg=f"{problem}: {name}")

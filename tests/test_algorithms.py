@@ -14,6 +14,7 @@ import pytest
 from clconv.algorithms import ALGORITHMS, applicable
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlockedParams
+from clconv.algorithms.conv_winograd import ConvWinogradParams
 from clconv.codegen.plan import Scalar
 from clconv.codegen.render import render
 from clconv.device import DeviceTraits
@@ -35,7 +36,7 @@ from clconv.problem import (
 from clconv.runtime.context import default_queue
 from clconv.runtime.launch import rendered
 from clconv.runtime.programs import programs_for
-from clconv.tensor import Blocked, Packed, Strided, TensorSpec
+from clconv.tensor import Blocked, Packed, Strided, TensorSpec, Transformed
 from tests.cases import (
     BATCHES,
     CHANNELS,
@@ -55,10 +56,14 @@ from tests.cases import (
 NOT_FOR = {
     "conv_blocked": {"bwd_w"},
     "conv_blocked_weights": {"fwd", "bwd_d"},
+    "conv_depthwise": {"bwd_w"},
+    "conv_depthwise_weights": {"fwd", "bwd_d"},
+    "conv_winograd": {"bwd_w"},
     "pool_blocked": {"adaptive_avg fwd", "adaptive_avg bwd_d"},
-    "reorder_blocked": {"strided", "packed"},
-    "reorder_strided": {"blocked", "packed"},
-    "pack_weights": {"strided", "blocked"},
+    "reorder_blocked": {"strided", "packed", "transformed"},
+    "reorder_strided": {"blocked", "packed", "transformed"},
+    "pack_weights": {"strided", "blocked", "transformed"},
+    "winograd_weights": {"strided", "blocked", "packed"},
 }
 MADE_UP = (
     DeviceTraits.cpu(1), DeviceTraits.cpu(4), DeviceTraits.cpu(8), DeviceTraits.cpu(16, 64),
@@ -101,6 +106,8 @@ def shared_params(algorithm: Algorithm, problem: Problem, device: DeviceTraits) 
     if isinstance(problem, ConvProblem):
         if algorithm.name == "conv_blocked":
             return ConvBlockedParams(tile_h=1, tile_w=1, tile_k=1, unroll=4)
+        if algorithm.name == "conv_winograd":
+            return ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
         if algorithm.name == "conv_direct":
             problem = replace(problem, channels=3, filters=3, geometry=replace(problem.geometry, groups=1))
         elif problem.geometry.groups == 1:
@@ -235,8 +242,11 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
     *(
         tuple(replace(parse(f"n{n}c{c}i9x10k{k}{geometry}g{g}"), direction=direction) for n, c, k, g in sizes)
         for direction in Pass
-        for geometry in ("f3x3s2p1", "f1x1", "f2x2s3")
-        for sizes in (((1, 8, 8, 1), (64, 3, 17, 1), (2, 512, 1024, 1), (1, 128, 64, 4), (3, 32, 32, 32), (128, 64, 128, 64)),)
+        for geometry in ("f3x3p1", "f3x3s2p1", "f1x1", "f2x2s3")
+        for sizes in (
+            ((1, 8, 8, 1), (64, 3, 17, 1), (2, 512, 1024, 1), (1, 128, 64, 4), (3, 32, 32, 32), (128, 64, 128, 64), (1, 17, 17, 17),
+             (2, 24, 24, 6)),
+        )
     ),
     *(
         tuple(replace(parse(f"{kind}pool n{n}c{c}i9x10f3x3s2p1"), direction=d) for n, c in ((1, 1), (64, 17), (3, 2048)))
@@ -258,6 +268,7 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
             lambda shape: ReduceProblem(shape, (TensorSpec(shape),), (2, 3), (("r0", "x0"),)),
             lambda shape: ReorderProblem(shape).with_layouts(y=Blocked(8)),
             lambda shape: ReorderProblem(shape).with_layouts(y=Packed(8, 8, 2)),
+            lambda shape: ReorderProblem((*shape[:2], 3, 3)).with_layouts(y=Transformed(8, 2, (4, 4))),
             lambda shape: ReorderProblem(shape).with_layouts(x=Strided((shape[1] * 90, 1, shape[1] * 10, shape[1]))),
             lambda shape: WindowProblem(shape, (0, 0, 1, 1), (*shape[:2], 11, 12)),
         )
@@ -288,7 +299,9 @@ def enormous() -> list[Problem]:
     full = TensorSpec(shape)
     blocked = Blocked(8)
     out: list[Problem] = [
-        replace(parse("n1c1i8x8k64f3x3p1"), direction=direction, **wide) for direction in Pass
+        replace(parse(text), direction=direction, **wide)
+        for direction in Pass
+        for text in ("n1c1i8x8k64f3x3p1", "n1c64i8x8k64f3x3p1g64")
     ]
     for text in ("maxpool n1c1i8x8f2x2", "avgpool n1c1i8x8f2x2"):
         out += [replace(parse(text), direction=direction, **wide) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA)]
@@ -302,6 +315,7 @@ def enormous() -> list[Problem]:
         ReorderProblem(shape).with_layouts(x=Strided((1, 64, 2**12, 2**22))),
         ReorderProblem(shape).with_layouts(y=blocked),
         ReorderProblem((2**16, 2**14, 2, 2)).with_layouts(y=Packed(8, 8, 1)),
+        ReorderProblem((2**15, 2**14, 1, 3)).with_layouts(y=Transformed(8, 1, (1, 2))),  # 2**31 products of fewer weights
         WindowProblem(shape, (0, 0, 1, 1), (64, 64, 1026, 1026)),
     ]
     return out

@@ -9,7 +9,7 @@ import pytest
 
 import tests.support as support
 from clconv import reference
-from clconv.algorithms.conv_blocked import ConvBlocked, ConvBlockedParams, Roles, needed_halo
+from clconv.algorithms.conv_blocked import ConvBlocked, ConvBlockedParams, Roles, needed_halo, useful_share
 from clconv.algorithms.register_tiles import Cut, Map, ranked_tiles
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
@@ -17,7 +17,7 @@ from clconv.problem import ConvProblem, Pass, parse
 from clconv.runtime.context import default_queue
 from clconv.runtime.launch import rendered
 from clconv.runtime.programs import programs_for
-from clconv.tensor import Blocked, Packed
+from clconv.tensor import Blocked, Packed, input_blocks
 from tests.support import NUMPY, integers, pack_weights, run_plan, sum_bound, traits
 
 ALGORITHM = ConvBlocked()
@@ -328,9 +328,52 @@ def test_refusals_say_why():
     assert "got backward_weights" in why("n1c8i5x5k8f3x3:bwd_w")
     assert "needs 1 or 2 spatial axes, got 3" in why("n1c8i5x5x5k8f3x3x3")
     assert "depthwise" in why("n1c8i5x5k8f3x3g8")
-    assert "blocks of 8 channels, got 4 in and 8 out" in why("n1c8i5x5k16f3x3g2")
     assert "needs a CPU device" in why("n1c8i5x5k8f3x3", DeviceTraits.gpu())
-    assert why("n1c8i5x5k8f3x3") == ""
+    assert why("n1c8i5x5k8f3x3") == why("n1c8i5x5k16f3x3g2") == ""
+
+
+# Groups that share blocks with their neighbours: smaller than a block, not dividing it, larger, unequal in and out, strided, 1-D.
+SHARED_BLOCKS = [
+    "n1c6i5x7k9f3x3p1g3",
+    "n2c12i9x9k24f3x3s2p1g3+bias+relu+res",
+    "n1c60i7x7k60f1x1g3+bias",
+    "n1c34i5x5k68f3x3p1g2",
+    "n1c32i7x6k32f3x3p1g8",
+    "n3c40i3x5k15f1x1g5",
+    "n1c51i19k102f3s2p1g3",
+    "n1c20i9x8k12f3x2s2x3p2,1x0,1d2x1g4",
+]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("direction", [Pass.FORWARD, Pass.BACKWARD_DATA], ids=lambda d: d.value)
+@pytest.mark.parametrize("text", SHARED_BLOCKS)
+def test_groups_that_share_blocks(text, direction):
+    check_space(replace(parse(text), direction=direction))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("lanes", [4, 16])
+def test_groups_that_share_blocks_of_other_widths(lanes):
+    device = DeviceTraits.cpu(lanes)
+    for text in SHARED_BLOCKS:
+        check(laid_out(parse(text), device), device)
+
+
+@pytest.mark.exhaustive
+def test_groups_that_share_blocks_in_slices_with_halo():
+    problem, c = laid_out(parse("n2c12i9x9k24f3x3s2p1g3+bias+relu+res"), params=SHARED), traits().block
+    x, y = Blocked(c, ((2, 1), (1, 3)), blocks=7, first=2), Blocked(c, ((1, 0), (0, 2)), blocks=6, first=1)
+    check(problem.with_layouts(x=x, y=y, residual=Blocked(c, ((0, 1), (2, 0)))), params=SHARED)
+
+
+def test_each_tile_reads_the_blocks_of_its_own_groups():
+    """Three groups of 20 of 80 channels: of eight blocks of outputs one holds channels of two groups."""
+    assert input_blocks(groups=3, inputs=80, outputs=20, block=8, run=8) == (10, 10, 20, 10, 10, 10, 10, 10)
+    problem = parse("n1c240i28x28k60f1x1g3")
+    assert useful_share(problem, DeviceTraits.cpu(8), 1) == 60 * 80 / (90 * 64)
+    assert useful_share(problem, DeviceTraits.cpu(8), 2) < useful_share(problem, DeviceTraits.cpu(8), 1)
+    assert useful_share(parse("n1c32i9x9k48f3x3g2"), DeviceTraits.cpu(8), 3) == 1
 
 
 def test_layouts_that_do_not_fit_are_named():

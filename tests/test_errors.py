@@ -94,7 +94,8 @@ def test_results_over_inputs(make: Make, queue: Any) -> None:
 def test_algorithms_by_name(make: Make, queue: Any) -> None:
     x, w = make(2, 4, 8, 8), make(4, 4, 3, 3)
     text = refusal(lambda: F.conv2d(x, w, algorithm="magic"), UnsupportedError)
-    assert text.startswith("conv n2c4i8x8k4f3x3: algorithm 'magic' is not one of conv_blocked, ") and "conv_direct" in text
+    assert text.startswith("conv n2c4i8x8k4f3x3: algorithm 'magic' is not one of conv_winograd, conv_blocked, ")
+    assert "conv_direct" in text
     text = refusal(lambda: F.conv3d(make(1, 4, 4, 4, 4), make(4, 4, 3, 3, 3), algorithm="blocked"), UnsupportedError)
     assert "algorithm conv_blocked, asked for by name, does not take this on" in text
     assert text.endswith(": needs 1 or 2 spatial axes, got 3")
@@ -172,7 +173,7 @@ def test_what_cannot_be_compiled(queue: Any) -> None:
     with pytest.raises(ArrayError, match=r"^queue: expected a pyopencl.CommandQueue, got str; clconv.default_queue\(name\) finds one$"):
         clconv.compile(net, SHAPE, "cpu")
     for wishes, answer in (
-        ({"conv": "magic"}, "algorithms: 'magic', asked for 'conv', is not one of conv_blocked"),
+        ({"conv": "magic"}, "algorithms: 'magic', asked for 'conv', is not one of conv_winograd, conv_blocked"),
         ({"body.*": "direct"}, "algorithms: no layer's name matches 'body.*'; names are input, conv, relu, flatten, fc"),
         ({"conv": "blocked_weights"}, "conv n2c1i4x4k4f3x3p1+bias+relu: algorithm conv_blocked_weights, asked for by name, does not take"),
     ):

@@ -21,9 +21,11 @@ from tests.functional_support import (
     Conv,
     algorithms_for,
     exactly,
+    loosened,
     numbers,
     often_and_rarely,
     problem_of_call,
+    right,
     send,
     within,
 )  # fmt: skip
@@ -53,9 +55,9 @@ def test_convolution(queue, name):
     case, function = CONVS[name], CONV[CONVS[name].rank]
     arrays = case.arrays()
     sent = {key: send(queue, value) for key, value in arrays.items()}
-    expected = expected_conv(case, arrays)
-    for algorithm in algorithms_for(queue, problem_of_call(function, **arrays, **case.keywords)):
-        exactly(function(**sent, **case.keywords, algorithm=algorithm), expected)
+    expected, problem = expected_conv(case, arrays), problem_of_call(function, **arrays, **case.keywords)
+    for algorithm in algorithms_for(queue, problem):
+        right(function(**sent, **case.keywords, algorithm=algorithm), expected, queue, problem, algorithm, list(arrays.values()))
 
 
 @pytest.mark.parametrize("name", often_and_rarely(TRANSPOSES))
@@ -63,9 +65,9 @@ def test_transposed_convolution(queue, name):
     case, function = TRANSPOSES[name], TRANSPOSE[TRANSPOSES[name].rank]
     arrays = case.arrays()
     sent = {key: send(queue, value) for key, value in arrays.items()}
-    expected = expected_transpose(case, arrays)
-    for algorithm in algorithms_for(queue, problem_of_call(function, **arrays, **case.keywords)):
-        exactly(function(**sent, **case.keywords, algorithm=algorithm), expected)
+    expected, problem = expected_transpose(case, arrays), problem_of_call(function, **arrays, **case.keywords)
+    for algorithm in algorithms_for(queue, problem):
+        right(function(**sent, **case.keywords, algorithm=algorithm), expected, queue, problem, algorithm, list(arrays.values()))
 
 
 def test_every_convolution_algorithm_was_tried(queue):
@@ -89,14 +91,15 @@ def test_the_order_of_the_arguments_is_torchs(queue):
 
 
 def test_convolution_of_real_numbers(queue):
-    """|error| <= 2 sqrt(K) 2^-24 sum |x w|."""
+    """|error| <= 2 sqrt(K) 2^-24 sum |x w|, of the largest sum and times its factor for an algorithm that states one."""
     rng = numbers(2)
     x, w, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 17, 9, 7), (33, 17, 3, 3), (33,)))
     geometry = ConvGeometry.make((3, 3), padding=1)
     bound = sum_bound(17 * 9 + 1, reference.conv(np.abs(x), np.abs(w), np.abs(b), geometry))
-    for algorithm in algorithms_for(queue, problem_of_call(F.conv2d, x, w, b, padding=1)):
+    problem = problem_of_call(F.conv2d, x, w, b, padding=1)
+    for algorithm in algorithms_for(queue, problem):
         result = F.conv2d(send(queue, x), send(queue, w), send(queue, b), padding=1, activation="relu", algorithm=algorithm)
-        within(result, reference.relu(reference.conv(x, w, b, geometry)), bound)
+        within(result, reference.relu(reference.conv(x, w, b, geometry)), loosened(bound, queue, problem, algorithm))
 
 
 LINEAR = [n for n, c in CONVS.items() if not (c.bias or c.residual or "activation" in c.keywords)]
@@ -108,14 +111,15 @@ def test_convolution_and_its_transpose_are_adjoint(queue, name):
     case = CONVS[name]
     arrays, geometry = case.arrays(), case.geometry()
     x, w = send(queue, arrays["input"]), send(queue, arrays["weight"])
-    there = CONV[case.rank](x, w, **case.keywords).get()
+    there = CONV[case.rank](x, w, **case.keywords, strict=True).get()
     y = integers(numbers(3), there.shape)
     rest = tuple(
         (n + a + b - m) % s
         for n, (a, b), m, s in zip(case.x[2:], geometry.padding, geometry.effective_kernel, geometry.stride, strict=True)
     )
     w = send(queue, reference.flip(arrays["weight"])) if case.keywords.get("flip_kernel") else w
-    back = TRANSPOSE[case.rank](send(queue, y), w, None, geometry.stride, geometry.padding, rest, geometry.groups, geometry.dilation).get()
+    steps = geometry.stride, geometry.padding, rest, geometry.groups, geometry.dilation
+    back = TRANSPOSE[case.rank](send(queue, y), w, None, *steps, strict=True).get()
     assert back.shape == case.x
     assert np.vdot(there.astype(np.float64), y) == np.vdot(arrays["input"].astype(np.float64), back)
 

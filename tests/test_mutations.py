@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,10 @@ import pytest
 from clconv.algorithms import ALGORITHMS
 from clconv.algorithms.conv_blocked import ConvBlockedParams
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeightsParams
+from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
+from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
+from clconv.algorithms.conv_winograd import ConvWinogradParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.algorithms.reduce_strided import ReduceStridedParams
 from clconv.device import DeviceTraits
@@ -36,7 +39,7 @@ from clconv.problem import (
     parse,
 )
 from clconv.problem.conv import Epilogue
-from clconv.tensor import Blocked, Layout, Packed, Strided, TensorSpec
+from clconv.tensor import Blocked, Layout, Packed, Strided, TensorSpec, Transformed
 from tests.cases import Arrays, Prepared, check, operands_of, prepare
 
 CPU, BACK = DeviceTraits.cpu(8), Pass.BACKWARD_DATA
@@ -62,11 +65,21 @@ def run(
     return prepared, given
 
 
+def exactly(case: Run) -> Run:
+    """The case without the error that its algorithm may make: for filters whose fractions are exact."""
+    return replace(case[0], factor=None), case[1]
+
+
 # What is put into the operands
 
 
 def nan_in_the_second_image(given: Arrays) -> None:
     given["x"][1, 3, 2, 3] = np.nan
+
+
+def nan_at_all_positions(given: Arrays) -> None:
+    """Of one channel: it spreads over tiles, which are all full of it already."""
+    given["x"][1, 3] = np.nan
 
 
 def nan_in_a_late_column(given: Arrays) -> None:
@@ -90,7 +103,9 @@ def reduced(axes: tuple[int, ...], shape: tuple[int, ...] = SHAPE) -> ReduceProb
     return ReduceProblem(shape, (TensorSpec(shape),), axes, SUM, label="sum")
 
 
+FILTERING = ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
 TILE = MatmulTiledParams(8, 2, vectors=2, chunk=16, rows_most=4)
+DEPTHWISE_WEIGHTS = ConvDepthwiseWeightsParams(tile_r=2, tile_s=3)
 WEIGHTS = ConvBlockedWeightsParams(tile_k=2, tile_c=2, tile_s=2, run=1, rows=2)
 
 # Name -> the cases of a suite; small, with tails, padding, strides, groups and epilogues where the templates have them.
@@ -107,8 +122,25 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     ],
     "conv_blocked phases": lambda: [run("conv_blocked", "n1c9i5x6k9f2x3s2x1p1,0x1:bwd_d", ConvBlockedParams(1, 2, 1, 4))],
     "conv_blocked groups": lambda: [run("conv_blocked", "n1c16i3x4k16f1x1s2g2+bias", ConvBlockedParams(1, 1, 1, 4))],
+    "conv_blocked joint groups": lambda: [run("conv_blocked", "n1c34i3x4k20f1x1g2", ConvBlockedParams(1, 1, 1, 4))],
+    "conv_depthwise": lambda: [
+        run("conv_depthwise", "n2c9i5x15k9f3x3s1x2p1d1x2g9+bias+leaky_relu(0.5)+res", ConvDepthwiseParams(3, 2), y=HALO)
+    ],
+    "conv_depthwise phases": lambda: [run("conv_depthwise", "n1c9i5x6k9f2x3s2x1p1,0x1g9:bwd_d", ConvDepthwiseParams(2, 2))],
+    "conv_depthwise groups": lambda: [run("conv_depthwise", "n1c20i5x6k20f2x3p1g5+bias", ConvDepthwiseParams(2, 2))],
+    "conv_depthwise_weights": lambda: [run("conv_depthwise_weights", "n2c12i5x11k12f3x3s1x2p1d1x2g6:bwd_w", DEPTHWISE_WEIGHTS)],
     "conv_blocked_weights": lambda: [run("conv_blocked_weights", "n2c9i5x11k9f3x3s1x2p1d1x2:bwd_w", WEIGHTS)],
     "conv_blocked_weights tail": lambda: [run("conv_blocked_weights", "n1c1i3x3k9f1x1:bwd_w")],
+    "conv_winograd": lambda: [
+        exactly(run("conv_winograd", "n2c17i5x7k33f3x3p1+bias+leaky_relu(0.5)+res", FILTERING, nan_at_all_positions, y=HALO))
+    ],
+    "winograd_weights": lambda: [
+        run("winograd_weights", ReorderProblem((12, 5, 3, 3)).with_layouts(y=Transformed(8, 1, (2, 2), groups=2, turned=turned)))
+        for turned in (False, True)
+    ],
+    "pack_weights joint groups": lambda: [
+        run("pack_weights", ReorderProblem((9, 2, 2, 3)).with_layouts(y=Packed(8, 8, 1, 3, turned, "blocks"))) for turned in (False, True)
+    ],
     "pack_weights": lambda: [
         run("pack_weights", ReorderProblem((9, 5, 2, 3)).with_layouts(y=Packed(8, 8, 1, turned=turned))) for turned in (False, True)
     ],
@@ -118,11 +150,15 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     "pool_direct mean's gradient": lambda: [run("pool_direct", "avgpool n2c3i6x5f3x3s2p1:bwd_d")],
     "pool_direct adaptive": lambda: [run("pool_direct", PoolProblem("adaptive_avg", None, 2, 3, (7, 5), (3, 2)))],
     "pool_direct adaptive's gradient": lambda: [run("pool_direct", PoolProblem("adaptive_avg", None, 2, 3, (7, 5), (3, 2), BACK))],
-    "pool_blocked maximum": lambda: [run("pool_blocked", "maxpool n2c9i7x5f3x3s2p1", change=negative_with_nan, y=HALO)],
+    "pool_blocked maximum": lambda: [run("pool_blocked", "maxpool n2c9i7x13f3x3s2p1", change=negative_with_nan, y=HALO)],
     "pool_blocked indices": lambda: [run("pool_blocked", "maxpool n2c9i7x5f3x3s2p1:idx", change=negative_with_nan, y=HALO)],
     "pool_blocked mean": lambda: [run("pool_blocked", "avgpool n1c9i8x8f3x3s2p1:ceil", y=HALO)],
     "pool_blocked mean's gradient": lambda: [run("pool_blocked", "avgpool n1c9i8x5f3x2s1x2p1,0x0,1d2x1:nopad:bwd_d")],
     "pool_blocked maximum's gradient": lambda: [run("pool_blocked", "maxpool n2c9i7x5f3x3s2p1:bwd_d")],
+    "lrn_blocked": lambda: [
+        run("lrn_blocked", LrnProblem((2, 11, 3, 5), 4, 2.0, 0.5, 2.0), y=HALO),
+        run("lrn_blocked", LrnProblem((2, 11, 3, 5), 4, 2.0, 0.5, 2.0, BACK)),
+    ],
     "lrn_direct": lambda: [run("lrn_direct", LrnProblem((2, 7, 3, 5), 4, 2.0, 0.5, 2.0, BACK))],
     "map_blocked": lambda: [run("map_blocked", MAP, y0=HALO)],
     "map_strided": lambda: [run("map_strided", MAP)],
@@ -153,7 +189,8 @@ class Mutant:
         return f"{self.template}-{self.what}".replace(" ", "_")
 
 
-DIRECT, BLOCKED, GRADIENT = "conv_direct", "conv_blocked", "conv_blocked_weights"
+DIRECT, BLOCKED, GRADIENT, DEPTHWISE = "conv_direct", "conv_blocked", "conv_blocked_weights", "conv_depthwise"
+FILTER = "conv_winograd"
 ADDED = "LOADV(more, ${k} * residual_plane + ${h} * OUT_STRIDE_H * residual_row + ${c} * OUT_STRIDE_W * BLOCK)"
 
 MUTANTS = [
@@ -176,7 +213,7 @@ MUTANTS = [
            "TAPS_BELOW(${start}, ${size}, ${axis})"),
     Mutant("window beyond the last", "pool_direct_backward", "pool_direct mean's gradient", "p >= p_count) continue;",
            "p > p_count) continue;"),
-    Mutant("NaN", "pool_blocked", "pool_blocked maximum", "lost |= value != value;", "lost |= (ivec)(0);"),
+    Mutant("NaN", "pool_blocked", "pool_blocked maximum", "lost${i} |= odd;", "lost${i} |= (ivec)(0);"),
     Mutant("mirrored window", "lrn_direct", "lrn_direct", "below = c - (WINDOW - 1) / 2, above = c + WINDOW / 2;",
            "below = c - WINDOW / 2, above = c + (WINDOW - 1) / 2;"),
     Mutant("rest of a row", "reduce_strided", "reduce_strided rows", "for (; column < end; ++column) {",
@@ -189,6 +226,33 @@ MUTANTS = [
 ]  # fmt: skip
 
 MORE_MUTANTS = [
+    Mutant("edge of the last tile", FILTER, "conv_winograd", "first_w + ${j} >= wanted_w", "first_w + ${j} > wanted_w"),
+    Mutant("tap order", "winograd_weights", "winograd_weights", "{i * taps[1] + j} * tap_step]", "{i * taps[1] + j}]"),
+    Mutant("halo", FILTER, "conv_winograd", "image < tiles / (tiles_h * tiles_w);", "image < tiles / (tiles_h * tiles_w) - 1;"),
+    Mutant("lanes that are no channels", FILTER, "conv_winograd", "= mask ? value : (vec)(0.0f);", "= value;"),
+    Mutant("tail of the channels", FILTER, "conv_winograd", "i < end % BLOCK;", "i < end % BLOCK - 1;"),
+    Mutant("product of the weights", FILTER, "conv_winograd", "* (PRODUCTS_H * PRODUCTS_W) * channels",
+           "* (PRODUCTS_H * PRODUCTS_W - 1) * channels"),
+    Mutant("first block of a tile", BLOCKED, "conv_blocked joint groups", "block0 * BLOCK / group_filters * group_channels / BLOCK;",
+           "block0 * BLOCK / group_filters;"),
+    Mutant("last columns", DEPTHWISE, "conv_depthwise", "min(first, out_w - TILE_W)", "first"),
+    Mutant("bias of a block", DEPTHWISE, "conv_depthwise", "lane < live ? LOAD(bias, block * BLOCK + lane) : 0.0f",
+           "lane < live ? LOAD(bias, lane) : 0.0f"),
+    Mutant("halo", DEPTHWISE, "conv_depthwise", "if (writes_halo && row0 == 0) {", "if (writes_halo > 1) {"),
+    Mutant("stride", DEPTHWISE, "conv_depthwise", "column * READ_STRIDE_W * BLOCK;", "column * BLOCK;"),
+    Mutant("phase", DEPTHWISE, "conv_depthwise phases", "GROUP * BLOCK) + w_offset;", "GROUP * BLOCK);"),
+    Mutant("channels of a group", DEPTHWISE, "conv_depthwise groups", "sum${position} += value${turn} * w${tap}_${j};",
+           "sum${position} += value * w${tap}_${j};"),
+    Mutant("first row of a split", "conv_depthwise_weights", "conv_depthwise_weights", "for (int unit = begin; unit < end; ++unit) {",
+           "for (int unit = begin + 1; unit < end; ++unit) {"),
+    Mutant("kernel rows left over", "conv_depthwise_weights", "conv_depthwise_weights", "const int r0 = KERNEL_H - ${rest_r};",
+           "const int r0 = 0;"),
+    Mutant("first split", "conv_depthwise_weights", "conv_depthwise_weights", "for (int split = 1; split < splits; ++split)",
+           "for (int split = 2; split < splits; ++split)"),
+    Mutant("other groups", "pack_weights", "pack_weights joint groups", "group < groups && input >= 0 && input < inputs", "group < groups"),
+    Mutant("next block", "lrn_blocked", "lrn_blocked", "block + ${neighbour} < blocks)", "block + ${neighbour} < blocks - 1)"),
+    Mutant("lanes that are no channels", "lrn_blocked", "lrn_blocked", "terms[scratch + i] = live ? term : 0.0f;",
+           "terms[scratch + i] = term + 1.0f - live;"),
     Mutant("group offset", DIRECT, "conv_direct", "w + group * w_group + (", "w + ("),
     Mutant("phase", DIRECT, "conv_direct phases", "c * w_reduced + TAP0_W(phase_w)", "c * w_reduced"),
     Mutant("index base", "pool_direct_forward", "pool_direct maximum", "inside + j * STRIDE_W : where[j];", "inside + j : where[j];"),
@@ -230,6 +294,8 @@ MORE_MUTANTS = [
            "column1 = START(q + 1, q_count, width)"),
     Mutant("divisor", "pool_direct_adaptive", "pool_direct adaptive's gradient", "(float)(deep * rows * (right - left))",
            "(float)(deep * rows)"),
+    Mutant("tile of windows", "pool_blocked", "pool_blocked maximum", "const int first = min(q, inside1 - TILE);",
+           "const int first = min(q, inside1 - TILE - 1);"),
     Mutant("divisor", "pool_blocked", "pool_blocked mean", "(${size} + END_${axis} - (${start}) + DILATION",
            "(${size} - (${start}) + DILATION"),
     Mutant("tail of the indices", "pool_blocked", "pool_blocked indices", "live ? index : (ivec)(0)", "index"),

@@ -51,6 +51,28 @@ def test_groups(turned):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("joint", ["lanes", "blocks"])
+def test_joint_groups(turned, joint):
+    cases = [((6, 1, 3, 3), 3), ((9, 2, 2, 3), 3), ((60, 20, 1, 1), 3), ((20, 5, 3), 4), ((17, 1, 3, 3), 17), ((32, 8, 1, 1), 2)]
+    for shape, groups in cases:
+        for block_in in (8,) if joint == "blocks" else (1, 2, 4):
+            for tile in (1, 3):
+                got, expected = packed_on_device(shape, Packed(8, block_in, tile, groups, turned, joint))
+                np.testing.assert_array_equal(got, expected)
+
+
+def test_joint_groups_by_hand():
+    """Two groups of 3 outputs and 2 inputs in blocks of 4: the second run of outputs lies in the second group alone."""
+    w = np.arange(1, 13, dtype=np.float32).reshape(6, 2, 1, 1)
+    first = [[1, 3, 5, 0], [2, 4, 6, 0], [0, 0, 0, 7], [0, 0, 0, 8]]
+    second = [[0, 0, 0, 0], [0, 0, 0, 0], [9, 11, 0, 0], [10, 12, 0, 0]]
+    np.testing.assert_array_equal(pack_weights(w, Packed(4, 4, 1, 2, joint="blocks")), np.ravel([first, second]))
+    lanes = [[1, 3, 5, 7], [2, 4, 6, 8], [9, 11, 0, 0], [10, 12, 0, 0]]
+    np.testing.assert_array_equal(pack_weights(w, Packed(4, 2, 1, 2, joint="lanes")), np.ravel(lanes))
+
+
+@pytest.mark.exhaustive
 def test_half_and_other_widths():
     for layout in (Packed(8, 8, 2), Packed(16, 16, 1, turned=True), Packed(4, 1, 3)):
         got, expected = packed_on_device((17, 9, 3, 3), layout, "float16")

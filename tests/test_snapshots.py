@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ import pytest
 from clconv.algorithms import ALGORITHMS
 from clconv.algorithms.conv_blocked import ConvBlockedParams
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeightsParams
+from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
+from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
+from clconv.algorithms.conv_winograd import ConvWinogradParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render, template_names
@@ -34,7 +38,7 @@ from clconv.problem import (
     parse,
 )
 from clconv.problem.conv import Epilogue
-from clconv.tensor import Blocked, Packed, Strided, TensorSpec
+from clconv.tensor import Blocked, Packed, Strided, TensorSpec, Transformed
 from tests.cases import prepare
 
 FOLDER = Path(__file__).parent / "snapshots"
@@ -68,15 +72,25 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "conv_blocked.few_channels": lambda: conv("conv_blocked", "n1c3i9x4k16f3x3p1", WIDE, ConvBlockedParams(1, 2, 1, 4)),
     "conv_blocked.phase": lambda: conv("conv_blocked", "n1c17i9x5k33f3x3s2p1:bwd_d", CPU, ConvBlockedParams(1, 2, 1, 4), 3),
     "conv_blocked.half": lambda: conv("conv_blocked", "n1c16i4x4k16f3x3p1:f16", CPU, ConvBlockedParams(1, 2, 1, 4)),
+    "conv_blocked.joint": lambda: conv("conv_blocked", "n1c6i5x4k9f3x3p1g3", CPU, ConvBlockedParams(1, 2, 1, 4)),
     "conv_blocked_weights.partial": lambda: conv(
         "conv_blocked_weights", "n1c17i9x5k33f3x3s2p1:bwd_w", CPU, ConvBlockedWeightsParams(2, 2, 2, 1, 4)),
     "conv_blocked_weights.sum": lambda: conv(
         "conv_blocked_weights", "n1c17i9x5k33f3x3s2p1:bwd_w", CPU, ConvBlockedWeightsParams(2, 2, 2, 1, 4), 1),
+    "conv_depthwise.forward": lambda: conv(
+        "conv_depthwise", "n1c17i5x5k17f3x3s2p1g17+bias+relu+res", CPU, ConvDepthwiseParams(2, 2)),
+    "conv_depthwise.groups": lambda: conv("conv_depthwise", "n1c12i5x5k12f3x3p1g3", CPU, ConvDepthwiseParams(2, 2)),
+    "conv_depthwise_weights.partial": lambda: conv(
+        "conv_depthwise_weights", "n1c17i5x5k17f3x2s2p1g17:bwd_w", CPU, ConvDepthwiseWeightsParams(2, 2)),
+    "conv_depthwise_weights.sum": lambda: conv(
+        "conv_depthwise_weights", "n1c17i5x5k17f3x2s2p1g17:bwd_w", CPU, ConvDepthwiseWeightsParams(2, 2), 1),
     "conv_direct.forward": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1+bias+leaky_relu(0.5)+res", CPU, DirectParams(2, 2, 1, 8), 1),
     "conv_direct.backward_data": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1d2:bwd_d", GPU, DirectParams(2, 1, 1, 1), 1),
     "conv_direct_stage.forward": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1:f16", CPU, DirectParams(2, 2, 1, 8)),
     "conv_direct_backward_weights.sums": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1d2:bwd_w", CPU, WeightsParams(2, 1, 3, 8), 2),
     "conv_direct_backward_weights.total": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1:bwd_w", GPU, WeightsParams(2, 1, 3, 1), 3),
+    "conv_winograd.forward": lambda: conv(
+        "conv_winograd", "n1c17i5x7k33f3x3p1+bias+relu", replace(CPU, local_memory_bytes=8000), ConvWinogradParams(2, 1, 2, 4, 16, 1)),
     "pool_blocked.max_indices": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),
     "pool_blocked.max": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1"), WIDE),
     "pool_blocked.mean_inside": lambda: kernel("pool_blocked", parse("avgpool n1c9i9x9f3x3s2p1:nopad"), CPU),
@@ -89,9 +103,15 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "pool_direct_adaptive.forward": lambda: kernel("pool_direct", PoolProblem("adaptive_avg", None, 1, 9, (9, 9), (2, 4)), CPU),
     "pool_direct_adaptive.backward": lambda: kernel(
         "pool_direct", PoolProblem("adaptive_avg", None, 1, 9, (9, 9), (2, 4), BACK), CPU),
+    "lrn_blocked.forward": lambda: kernel("lrn_blocked", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0), CPU),
+    "lrn_blocked.terms": lambda: kernel("lrn_blocked", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0, BACK), CPU),
+    "lrn_blocked.backward": lambda: kernel("lrn_blocked", LrnProblem(SHAPE, 4, 1e-4, 0.75, 1.0, BACK), CPU, 1),
     "lrn_direct.forward": lambda: kernel("lrn_direct", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0), CPU),
     "lrn_direct.terms": lambda: kernel("lrn_direct", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0, BACK), CPU),
     "lrn_direct.backward": lambda: kernel("lrn_direct", LrnProblem(SHAPE, 5, 1e-4, 0.75, 1.0, BACK), GPU, 1),
+    "map_blocked.written_out": lambda: kernel(
+        "map_blocked", MapProblem(SHAPE, (FULL,), (("y0", "exp(x0)"), ("y1", "log(x0) + tanh(x0) + expm1(x0)")), ("float32",) * 2),
+        replace(CPU, calls_functions=True)),
     "map_blocked.two_outputs": lambda: kernel("map_blocked", MAP, CPU),
     "map_strided.two_outputs": lambda: kernel("map_strided", MAP, CPU),
     "map_strided.random": lambda: kernel(
@@ -121,6 +141,12 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "reorder_blocked.rows": lambda: kernel("reorder_blocked", ReorderProblem(SHAPE).with_layouts(x=Blocked(16), y=Blocked(16)), WIDE),
     "reorder_strided.tiled": lambda: kernel("reorder_strided", TRANSPOSED, CPU),
     "reorder_strided.rows": lambda: kernel("reorder_strided", TRANSPOSED, GPU),
+    "pack_weights.lanes": lambda: kernel(
+        "pack_weights", ReorderProblem((12, 4, 3, 3)).with_layouts(y=Packed(8, 4, 1, 3, False, "lanes")), CPU),
+    "pack_weights.blocks": lambda: kernel(
+        "pack_weights", ReorderProblem((9, 2, 3, 3)).with_layouts(y=Packed(8, 8, 1, 3, True, "blocks")), CPU),
+    "winograd_weights.plain": lambda: kernel(
+        "winograd_weights", ReorderProblem((17, 9, 3, 3)).with_layouts(y=Transformed(8, 2, (2, 2))), CPU),
     "pack_weights.plain": lambda: kernel("pack_weights", ReorderProblem((17, 9, 3, 3)).with_layouts(y=Packed(8, 8, 2)), CPU),
     "window_copy.plain": lambda: kernel("window_copy", WindowProblem(SHAPE, (0, 0, 1, 1), (3, 17, 7, 9)), CPU),
 }  # fmt: skip

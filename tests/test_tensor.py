@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clconv.errors import UnsupportedError
-from clconv.tensor import MOST_ELEMENTS, PLAIN, Blocked, Packed, Strided, TensorSpec, contiguous_strides, round_up
-from tests.support import load, pack_weights, store
+from clconv.tensor import MOST_ELEMENTS, PLAIN, Blocked, Packed, Strided, TensorSpec, Transformed, contiguous_strides, round_up
+from tests.support import load, pack_weights, store, transform_weights
 
 SIDES = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
@@ -64,6 +65,17 @@ def test_packed_storage_fills_up_group_by_group(groups, own_k, own_c, kernel, bl
     packed = pack_weights(weights, layout)
     assert packed.size == spec.storage_elements
     assert packed.sum() == weights.size, "every weight once, zeros elsewhere"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_transformed_storage_is_what_numpy_makes(turned: bool) -> None:
+    for groups, shape, outputs, stride in product((1, 2), ((6, 5, 3, 3), (4, 9, 2, 5), (2, 3, 4)), (2, 3), (1, 2)):
+        rows, columns = (1, *shape[2:])[-2:]
+        layout = Transformed(8, 2, (1 if rows == 1 else outputs, outputs), (1 if rows == 1 else stride, stride), groups, turned)
+        spec = TensorSpec(shape, layout=layout)
+        transformed = transform_weights(np.ones(shape, np.float32), layout)
+        assert transformed.size == spec.storage_elements
+        assert spec.storage_elements % (16 * spec.weights_of_group[1]) == 0
 
 
 @given(
@@ -127,6 +139,8 @@ def test_the_padding_of_a_layout_counts_too() -> None:
         (Blocked(8, blocks=6, first=2), "blocked 8, halo 0,0 0,0, blocks 2.. of 6"),
         (Packed(8, 1, 2), "packed 1x16"),
         (Packed(8, 8, 2, turned=True), "packed 8x16 turned"),
+        (Transformed(8, 2, (4, 1)), "transformed 4x1 by 16"),
+        (Transformed(8, 1, (2, 2), (2, 1), turned=True), "transformed 2x2 stride 2x1 by 8 turned"),
     ],
 )
 def test_layouts_for_people(layout, text: str) -> None:

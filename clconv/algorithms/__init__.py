@@ -8,7 +8,11 @@ from __future__ import annotations
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlocked
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeights
+from clconv.algorithms.conv_depthwise import ConvDepthwise
+from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
 from clconv.algorithms.conv_direct import ConvDirect
+from clconv.algorithms.conv_winograd import ConvWinograd
+from clconv.algorithms.lrn_blocked import LrnBlocked
 from clconv.algorithms.lrn_direct import LrnDirect
 from clconv.algorithms.map_blocked import MapBlocked
 from clconv.algorithms.map_strided import MapStrided
@@ -22,15 +26,20 @@ from clconv.algorithms.reorder_blocked import ReorderBlocked
 from clconv.algorithms.reorder_strided import ReorderStrided
 from clconv.algorithms.softmax_rows import SoftmaxRows
 from clconv.algorithms.window_copy import WindowCopy
+from clconv.algorithms.winograd_weights import WinogradWeights
 from clconv.device import DeviceTraits
 from clconv.problem import Problem
 
 ALGORITHMS: tuple[Algorithm, ...] = (
+    ConvWinograd(),
     ConvBlocked(),
     ConvBlockedWeights(),
+    ConvDepthwise(),
+    ConvDepthwiseWeights(),
     ConvDirect(),
     PoolBlocked(),
     PoolDirect(),
+    LrnBlocked(),
     LrnDirect(),
     MapBlocked(),
     MapStrided(),
@@ -41,6 +50,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ReorderBlocked(),
     ReorderStrided(),
     PackWeights(),
+    WinogradWeights(),
     WindowCopy(),
 )
 

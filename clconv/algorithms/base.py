@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
-from clconv.codegen.plan import Plan
+from clconv.codegen.plan import KernelCall, Plan
 from clconv.device import DeviceTraits
 from clconv.problem import Problem
 from clconv.tensor import Layout
@@ -46,6 +46,20 @@ class Algorithm(Generic[Q]):
     def plan(self, problem: Q, traits: DeviceTraits, params: object) -> Plan:
         """What to launch for `problem` with the layouts it names; a pure function."""
         raise NotImplementedError
+
+    def stand_ins(self, call: KernelCall) -> Iterator[Plan]:
+        """The same launch, as plans of one call with the scratch it adds, by kernels that can do more than it needs: what is built already
+        may serve."""
+        return iter(())
+
+    def error_factor(self, problem: Q, params: object) -> float | None:
+        """How far rounding may take the results of sums from the exact ones.
+
+        None: these are straight sums, exact on small whole numbers and within 2 sqrt(K) 2^-24 sum|x w| of each element otherwise (K terms).
+        Else the error of every element is at most so many times 2 sqrt(K) 2^-24 times the largest sum|x w| of all elements: the
+        algorithm mixes neighbours, and whole numbers are rounded too. `strict=True` leaves such algorithms out.
+        """
+        return None
 
     def seconds(self, problem: Q, traits: DeviceTraits, params: object) -> float:
         """A rough estimate that ranks algorithms of one problem; never shown as a measurement."""

@@ -211,4 +211,4 @@ class ConvBlockedWeights(Algorithm[ConvProblem]):
         return min(wanted, problem.batch * -(-height // rows)), rows
 
     def rate(self, problem: ConvProblem, traits: DeviceTraits) -> float:
-        return 1.6e9 * traits.block
+        return 2.0e9 * traits.block

@@ -192,6 +192,19 @@ class ConvWinograd(Algorithm[ConvProblem]):
         source = kernel_source(problem, traits, params, rows, columns, (local, local_sums))
         return Plan((KernelCall(source, (workers, groups * cut.slices, 1), tuple(sorted(bindings.items()))),), tuple(scratch))
 
+    def stand_ins(self, call: KernelCall) -> Iterator[Plan]:
+        """Kernels that keep in global memory what this one keeps in local memory."""
+        arguments, bindings, scratch = dict(call.source.arguments), dict(call.bindings), []
+        for name in ("data", "sums"):
+            if not arguments[f"local_{name}"]:
+                continue
+            nbytes = bindings.pop(name)
+            assert isinstance(nbytes, int)
+            scratch.append((name, call.items[0] * call.items[1] * nbytes))
+            arguments[f"local_{name}"], bindings[f"all_{name}"] = False, name
+            source = replace(call.source, arguments=names(arguments))
+            yield Plan((replace(call, source=source, bindings=tuple(sorted(bindings.items()))),), tuple(scratch))
+
     def error_factor(self, problem: ConvProblem, params: object) -> float | None:
         assert isinstance(params, ConvWinogradParams)
         return ERROR_FACTORS[params.outputs]

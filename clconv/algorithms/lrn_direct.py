@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.common import GROUP, check_operands, tasks_each
+from clconv.algorithms.strides import inlined
 from clconv.codegen.expressions import float_literal
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import LrnProblem, Pass
 
-# base ^ -beta for the exponents that papers use; square roots are many times faster than pow.
+# base ^ -beta for the exponents that papers use; square roots are many times faster than pow or exp.
 POWERS = {0.5: "(1.0f / sqrt(b))", 0.75: "(1.0f / (sqrt(b) * sqrt(sqrt(b))))", 1.0: "(1.0f / (b))"}
 
 
@@ -51,13 +52,24 @@ class LrnDirect(Algorithm[LrnProblem]):
         return Plan(calls, (("terms", nbytes), ("powers", nbytes)))
 
 
+def power_of(problem: LrnProblem, traits: DeviceTraits) -> tuple[str, tuple[str, ...]]:
+    """b ^ -beta as a C expression, and which of its functions are written out; b is at least 0 unless k or alpha is negative."""
+    power = POWERS.get(problem.beta)
+    if power is None:
+        exponent = float_literal(-problem.beta)
+        positive = problem.k >= 0 and problem.alpha >= 0
+        power = f"exp({exponent} * log(b))" if traits.calls_functions and positive else f"pow((b), {exponent})"
+    return power, inlined([power], traits)
+
+
 def _call(problem: LrnProblem, traits: DeviceTraits, params: LrnParams, entry: str, bindings: dict) -> KernelCall:
     """One launch over (n, c, tile of positions)."""
     batch, channels, *size = problem.shape
     positions = math.prod(size)
-    power = POWERS.get(problem.beta, f"pow((b), {float_literal(-problem.beta)})")
+    power, written_out = power_of(problem, traits)
     constants = names({"POWER(b)": power}, WINDOW=problem.window, TILE=params.tile)
-    source = KernelSource("lrn_direct", entry, constants, names(entry=entry), problem.dtype, (traits.group(GROUP), 1, 1))
+    arguments = names(entry=entry, inlined=written_out)
+    source = KernelSource("lrn_direct", entry, constants, arguments, problem.dtype, (traits.group(GROUP), 1, 1))
     tiles = -(-positions // params.tile)
     tasks = batch * channels * tiles
     each = tasks_each(tasks, traits)

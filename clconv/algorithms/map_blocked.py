@@ -21,7 +21,7 @@ from clconv.algorithms.blocked_view import (
     why_not_blocked,
     why_not_operands,
 )
-from clconv.algorithms.strides import Target, declared
+from clconv.algorithms.strides import Target, declared, inlined
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, Scalar, names
 from clconv.device import DeviceTraits
 from clconv.problem import MapProblem
@@ -90,6 +90,7 @@ class MapBlocked(Algorithm[MapProblem]):
             scalars=problem.scalars,
             uses_index=problem.uses_index,
             random_word=any("random_word" in value for _, value in problem.statements),
+            inlined=inlined((text for _, text in problem.statements), traits),
         )
         return KernelSource(self.name, "map_blocked", names(BLOCK=traits.block), arguments)
 

@@ -14,6 +14,7 @@ from clconv.algorithms.strides import (
     check_addressable,
     declared,
     element_strides,
+    inlined,
     is_flat,
     mentions,
     pieces,
@@ -87,7 +88,7 @@ class MapStrided(Algorithm[MapProblem]):
             "outer": len(outer),
             "uses_index": problem.uses_index,
             "random_word": mentions(problem.statements, "random_word"),
-            "inline_sqrt": traits.is_cpu and mentions(problem.statements, "sqrt"),
+            "inlined": inlined((text for _, text in problem.statements), traits),
         }
         source = KernelSource("map_strided", "map_strided", arguments=names(arguments), group=(traits.group(64), 1, 1))
         bindings: dict[str, str | int | float | Scalar] = {f"{name}_data": name for name in problem.tensors()}

@@ -9,7 +9,7 @@ from clconv.algorithms.base import Algorithm
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ReorderProblem
-from clconv.tensor import PLAIN, Packed
+from clconv.tensor import PLAIN, Packed, input_blocks
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PackWeights(Algorithm[ReorderProblem]):
             problem.spec(name).check_addressable(str(problem))
         filters, channels, *kernel = problem.shape
         filters //= packed.groups
-        taps, wide = math.prod(kernel), packed.tile * packed.block
+        groups, taps, wide = packed.groups, math.prod(kernel), packed.tile * packed.block
         if packed.turned:
             outputs, inputs, output_step, input_step = channels, filters, taps, channels * taps
         else:
@@ -61,8 +61,15 @@ class PackWeights(Algorithm[ReorderProblem]):
             "tap0": taps - 1 if packed.turned else 0, "tap_step": -1 if packed.turned else 1,
         }  # fmt: skip
         constants = names({"WIDE": wide, "BLOCK_IN": packed.block_in})
-        source = KernelSource("pack_weights", "pack_weights", constants, dtype=problem.dtype, group=(params.group, 1, 1))
-        items = (-(-inputs // packed.block_in), packed.groups * -(-outputs // wide), 1)
+        group = (params.group, 1, 1)
+        source = KernelSource("pack_weights", "pack_weights", constants, names(joint=packed.joint), problem.dtype, group)
+        across, tiles = -(-inputs // packed.block_in), groups * -(-outputs // wide)
+        if packed.joint:
+            tiles = -(-groups * outputs // wide)
+            if packed.joint == "blocks":
+                across = max(input_blocks(groups, inputs, outputs, packed.block_in, wide))
+            bindings |= {"input_blocks": across, "groups": groups}
+        items = (across, tiles, 1)
         return Plan((KernelCall(source, items, tuple(sorted(bindings.items()))),))
 
     def rate(self, problem: ReorderProblem, traits: DeviceTraits) -> float:

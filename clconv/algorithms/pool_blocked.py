@@ -22,10 +22,15 @@ from clconv.algorithms.blocked_view import (
     why_not_blocked,
     why_not_rank,
 )
+from clconv.algorithms.column_reads import parts_of
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import Pass, PoolProblem
 from clconv.tensor import Blocked, Layout
+
+# Neighbouring windows that share what they read, and the elements of a window up to which it is written out for them.
+TILE = 4
+MOST_WRITTEN_OUT = 25
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,11 @@ class PoolBlocked(Algorithm[PoolProblem]):
         divisor: int | str = problem.divisor or ("padded" if problem.count_include_pad else "inside")
         if problem.divisor is None and not g.ceil_mode and all(pair == (0, 0) for pair in g.padding):
             divisor = math.prod(kernel)
+        shared = forward and not problem.with_indices and math.prod(kernel) <= MOST_WRITTEN_OUT and kernel[1] > 1
+        if shared:
+            constants["TILE"] = TILE
         arguments = names(
+            rows=kernel[0], tile=TILE, reads=parts_of(kernel[1], dilation[1], stride[1], TILE, kernel[1])[0].reads if shared else (),
             kernel="forward" if forward else "backward", block=traits.block, kind=problem.kind,
             with_indices=problem.with_indices and forward, divisor=divisor if problem.kind == "avg" else 1,
         )

@@ -23,7 +23,7 @@ from clconv.algorithms.blocked_view import (
     why_not_operands,
 )
 from clconv.algorithms.reduce_strided import COMBINE
-from clconv.algorithms.strides import Target, declared
+from clconv.algorithms.strides import Target, declared, inlined
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ReduceProblem
@@ -99,11 +99,15 @@ class ReduceBlocked(Algorithm[ReduceProblem]):
             full=tuple(full_operands(problem.shape, problem.operands)),
             small=tuple(small_operands(problem.shape, problem.operands)),
             statements=declared(problem.statements),
+            inlined=inlined((*(text for _, text in problem.statements), *(() if 0 in problem.axes else problem.post)), traits),
         )
         return KernelSource(self.name, "reduce_rows", names(COMBINE[problem.combine], BLOCK=traits.block), arguments)
 
     def splits_source(self, problem: ReduceProblem, traits: DeviceTraits) -> KernelSource:
-        arguments = names(kernel="splits", post=problem.post, outputs=self.targets(problem), results=len(problem.post))
+        written_out = inlined(problem.post, traits)
+        arguments = names(
+            kernel="splits", post=problem.post, outputs=self.targets(problem), results=len(problem.post), inlined=written_out
+        )
         return KernelSource(self.name, "reduce_splits", names(COMBINE[problem.combine], BLOCK=traits.block), arguments)
 
     def targets(self, problem: ReduceProblem) -> tuple[Target, ...]:

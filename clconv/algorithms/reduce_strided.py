@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.strides import Access, Nest, Target, access, check_addressable, declared, element_strides, mentions, offset, pieces
+from clconv.algorithms.strides import Access, Nest, Target, access, check_addressable, declared, element_strides, inlined, offset, pieces
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ReduceProblem
@@ -174,7 +174,7 @@ class _Builder:
             "inner_reduced": walk.inner_reduced,
             "kept": len(walk.kept),
             "reduced": len(walk.reduced),
-            "inline_sqrt": self.traits.is_cpu and mentions(statements, "sqrt"),
+            "inlined": inlined((*(text for _, text in statements), *(problem.post if final else ())), self.traits),
         }
         constants = {"LANES": params.lanes} if walk.inner_reduced else {"RUN": params.run}
         header = names(constants, **COMBINE[problem.combine])

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.strides import check_addressable, pieces, unaligned_moves
+from clconv.algorithms.strides import check_addressable, inlined, pieces, unaligned_moves
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import Pass, SoftmaxProblem
@@ -59,6 +59,7 @@ class SoftmaxRows(Algorithm[SoftmaxProblem]):
             "result": result,
             "along": inner == 1,
             "width": params.width,
+            "inlined": inlined((*(fold.step for fold in folds), result), traits),
         }
         source = KernelSource("softmax_rows", "softmax_rows", names(constants), names(arguments), problem.dtype, (traits.group(64), 1, 1))
         bindings: dict[str, str | int] = {name: name for name in problem.tensors()}

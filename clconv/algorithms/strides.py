@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import Problem
 from clconv.problem.elementwise import Statements
@@ -191,6 +192,16 @@ def declared(statements: Statements, targets: Sequence[Target] = ()) -> tuple[st
 def mentions(statements: Statements, function: str) -> bool:
     """Whether an expression calls `function`."""
     return any(re.search(rf"\b{function}\s*\(", expression) for _, expression in statements)
+
+
+INLINED = ("exp", "expm1", "log", "tanh")
+
+
+def inlined(texts: Iterable[str], traits: DeviceTraits) -> tuple[str, ...]:
+    """The functions called in `texts` that templates write out as arithmetic (`inline_math`), because a call cannot be vectorised."""
+    names = (*(INLINED if traits.calls_functions else ()), *(("sqrt",) if traits.is_cpu else ()))
+    whole = " ".join(texts)
+    return tuple(name for name in names if re.search(rf"\b{name}\s*\(", whole))
 
 
 def access(name: str, spec: TensorSpec, inner: int, flat: bool = False) -> Access:

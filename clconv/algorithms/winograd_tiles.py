@@ -174,7 +174,7 @@ class Parts:
     def of(cls, problem: ConvProblem, traits: DeviceTraits, params: Cut) -> Parts:
         """The number of parts near the wanted size that ends first, when the compute units take them in turns."""
         rows, columns = axes(problem, params.outputs)
-        tiles = problem.batch * rows.total * columns.total
+        tiles = max(1, problem.batch) * rows.total * columns.total  # an empty batch is chosen for, but never run
         slices = min(params.slices, -(-Roles.of(problem).outputs // (params.tile_k * traits.block)))
         side_by_side = slices * problem.geometry.groups
 

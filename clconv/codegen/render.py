@@ -8,9 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-from mako import exceptions
-from mako.lookup import TemplateLookup
+from typing import Any
 
 from clconv.codegen.plan import KernelSource
 from clconv.errors import TemplateError
@@ -65,7 +63,9 @@ def _stamp(directory: str | None) -> Stamp:
 
 
 @lru_cache(maxsize=8)
-def _lookup(directory: str | None, stamp: Stamp) -> TemplateLookup:
+def _lookup(directory: str | None, stamp: Stamp) -> Any:
+    from mako.lookup import TemplateLookup  # here, because it takes as long to import as all of this library
+
     folders = [directory] if directory else []
     folders.append(str(template_folder()))
     return TemplateLookup(directories=folders, strict_undefined=True, filesystem_checks=False)
@@ -131,7 +131,10 @@ def _line_of(error: Exception, text: str) -> int | None:
     """The template's line that `error` comes from; of an undefined name, which Mako looks up before the first line, the first use."""
     name = re.fullmatch(r"'(\w+)' is not defined", str(error)) if isinstance(error, NameError) else None
     if name is None:
-        return exceptions.RichTraceback().lineno
+        from mako import exceptions
+
+        line: int | None = exceptions.RichTraceback().lineno
+        return line
     lines = (re.sub(r"^\s*##.*", "", line) for line in text.splitlines())
     return next((i for i, line in enumerate(lines, 1) if re.search(rf"\b{name[1]}\b", line)), None)
 

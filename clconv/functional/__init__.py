@@ -2,7 +2,8 @@
 
 Every function takes pyopencl arrays (and runs on their queue, giving an array) or graph nodes (and gives a node). Extensions are
 keyword-only: `out=` (an array or view to write into), `algorithm=` (force one of the algorithms that `clconv explain` lists),
-`activation=`, `residual=`, `flip_kernel=`. Kernels are built when an operation first meets a configuration; another size builds nothing.
+`strict=True` (no algorithm that rounds more than a straight sum), `activation=`, `residual=`, `flip_kernel=`. Kernels are built when an
+operation first meets a configuration; another size builds nothing.
 """
 
 from clconv.functional.activation import dropout, elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, tanh

@@ -65,6 +65,7 @@ def _convolve(
     activation: Activation,
     residual: Any,
     algorithm: str | None,
+    strict: bool,
 ) -> Node:
     what = f"conv{rank}d"
     x = batched(input, rank, what)
@@ -92,6 +93,7 @@ def _convolve(
         residual=residual is not None,
         activation=_activation(activation, what),
         algorithm=algorithm,
+        strict=strict,
         operation=what,
     )
 
@@ -110,9 +112,10 @@ def conv1d(
     activation: Activation = None,
     residual: Any = None,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Cross-correlation over one axis: x (N, C, L), weight (K, C/groups, m), bias (K,) -> (N, K, L'). See conv2d."""
-    return _convolve(1, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm)
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm, strict)
 
 
 @operation
@@ -129,17 +132,19 @@ def conv2d(
     activation: Activation = None,
     residual: Any = None,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Cross-correlation over two axes, as torch.nn.functional.conv2d: x (N, C, H, W), weight (K, C/groups, R, S) -> (N, K, H', W').
 
     `padding`: an int, one per axis, a (begin, end) pair per axis, or "valid" (narrow), "same", "full" (wide).
     `flip_kernel=True` turns the kernel by 180 degrees: convolution as mathematics defines it. `activation` ("relu" or
-    ("leaky_relu", slope)) and `residual` (added before it, shaped like the result) are fused into the kernel.
+    ("leaky_relu", slope)) and `residual` (added before it, shaped like the result) are fused into the kernel. `strict=True` leaves out
+    minimal filtering (Winograd), which rounds more than a straight sum and spreads a NaN or infinity of x over the tiles that read it.
     Raises GeometryError where sizes do not fit, ArrayError for arrays that cannot be taken.
 
     >>> y = conv2d(x, w, b, stride=2, padding=1, activation="relu")   # doctest: +SKIP
     """
-    return _convolve(2, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm)
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm, strict)
 
 
 @operation
@@ -156,9 +161,10 @@ def conv3d(
     activation: Activation = None,
     residual: Any = None,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Cross-correlation over three axes: x (N, C, D, H, W), weight (K, C/groups, T, R, S) -> (N, K, D', H', W'). See conv2d."""
-    return _convolve(3, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm)
+    return _convolve(3, input, weight, bias, stride, padding, dilation, groups, flip_kernel, activation, residual, algorithm, strict)
 
 
 def _transpose(
@@ -173,6 +179,7 @@ def _transpose(
     dilation: IntLike,
     activation: Activation,
     algorithm: str | None,
+    strict: bool,
 ) -> Node:
     what = f"conv_transpose{rank}d"
     x = batched(input, rank, what)
@@ -196,6 +203,7 @@ def _transpose(
         transposed=True,
         activation=_activation(activation, what),
         algorithm=algorithm,
+        strict=strict,
         operation=what,
     )
 
@@ -213,9 +221,10 @@ def conv_transpose1d(
     *,
     activation: Activation = None,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Transposed convolution over one axis: x (N, C, p), weight (C, K/groups, m) -> (N, K, s (p - 1) + m - pads). See conv_transpose2d."""
-    return _transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm)
+    return _transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm, strict)
 
 
 @operation
@@ -231,12 +240,13 @@ def conv_transpose2d(
     *,
     activation: Activation = None,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Transposed (fractionally strided) convolution, as torch.nn.functional.conv_transpose2d.
 
     x (N, C, H, W), weight (C, K/groups, R, S) -> (N, K, s (H - 1) + R' - pads + output_padding, ...). No inserted zeros are multiplied.
     """
-    return _transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm)
+    return _transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm, strict)
 
 
 @operation
@@ -252,6 +262,7 @@ def conv_transpose3d(
     *,
     activation: Activation = None,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Transposed convolution over three axes. See conv_transpose2d."""
-    return _transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm)
+    return _transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation, activation, algorithm, strict)

@@ -30,6 +30,7 @@ def _input_gradient(
     dilation: IntLike,
     groups: int,
     algorithm: str | None,
+    strict: bool,
 ) -> Node:
     what = f"conv{rank}d_input"
     dy = batched(grad_output, rank, what)
@@ -41,7 +42,17 @@ def _input_gradient(
         raise GeometryError(
             f"{what}: grad_output {dy.shape} must be {expected} for input {shape} and weight {w.shape} with groups {groups}"
         )
-    return make("conv", dy, w, geometry=geometry, direction=Pass.BACKWARD_DATA, size=shape[2:], algorithm=algorithm, operation=what)
+    return make(
+        "conv",
+        dy,
+        w,
+        geometry=geometry,
+        direction=Pass.BACKWARD_DATA,
+        size=shape[2:],
+        algorithm=algorithm,
+        strict=strict,
+        operation=what,
+    )
 
 
 def _weight_gradient(
@@ -78,9 +89,10 @@ def conv1d_input(
     groups: int = 1,
     *,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Gradient of conv1d with respect to its input of shape `input_size` (torch.nn.grad.conv1d_input)."""
-    return _input_gradient(1, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm)
+    return _input_gradient(1, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm, strict)
 
 
 @operation
@@ -94,9 +106,10 @@ def conv2d_input(
     groups: int = 1,
     *,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
-    """Gradient of conv2d with respect to its input of shape `input_size` (torch.nn.grad.conv2d_input)."""
-    return _input_gradient(2, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm)
+    """Gradient of conv2d with respect to its input of shape `input_size` (torch.nn.grad.conv2d_input). `strict` as in conv2d."""
+    return _input_gradient(2, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm, strict)
 
 
 @operation
@@ -110,9 +123,10 @@ def conv3d_input(
     groups: int = 1,
     *,
     algorithm: str | None = None,
+    strict: bool = False,
 ) -> Any:
     """Gradient of conv3d with respect to its input of shape `input_size` (torch.nn.grad.conv3d_input)."""
-    return _input_gradient(3, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm)
+    return _input_gradient(3, input_size, weight, grad_output, stride, padding, dilation, groups, algorithm, strict)
 
 
 @operation

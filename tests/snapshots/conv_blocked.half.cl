@@ -26,8 +26,15 @@
 #define LOADV(p, i) vload_half8(0, (p) + (i))
 #define STOREV(p, i, v) vstore_half8((v), 0, (p) + (i))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_blocked conv_blocked_141e856bd0c1
+#define conv_blocked conv_blocked_fc7268db6d60
 
+#ifndef PREFETCH
+#ifdef __clang__
+#define PREFETCH(p) __builtin_prefetch((p), 0, 3)
+#else
+#define PREFETCH(p)
+#endif
+#endif
 __kernel WORK_GROUP
 void conv_blocked(
     __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
@@ -78,6 +85,7 @@ void conv_blocked(
                 for (int r = 0; r < TAPS_H; ++r) {
                     __global const real *taps = weights + r * (TAP_STEP_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN);
                     __global const real *row0 = source + (r * STEP_H + 0 * READ_STRIDE_H) * x_row;
+                    PREFETCH(row0 + (2 + TAPS_W - 1) * BLOCK_IN + 0);
                     #pragma unroll 1
                     for (int s = 0; s < TAPS_W; ++s) {
                         #pragma unroll UNROLL

@@ -6,8 +6,11 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define lrn_direct lrn_direct_94f05ba0804c
+#define lrn_direct lrn_direct_aa6ad2330d9a
 
+#ifdef __clang__
+#define sqrt(v) __builtin_sqrtf(v)
+#endif
 __kernel WORK_GROUP
 void lrn_direct(
     __global const real *restrict x,        // N, C, positions
@@ -43,6 +46,7 @@ void lrn_direct(
         }
     }
 }
+#undef sqrt
 
 #undef POWER
 #undef TILE

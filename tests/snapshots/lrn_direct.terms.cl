@@ -6,8 +6,11 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define lrn_direct_terms lrn_direct_terms_c06a85f03e10
+#define lrn_direct_terms lrn_direct_terms_9a488f370104
 
+#ifdef __clang__
+#define sqrt(v) __builtin_sqrtf(v)
+#endif
 __kernel WORK_GROUP
 void lrn_direct_terms(
     __global const real *restrict x,        // N, C, positions
@@ -46,6 +49,7 @@ void lrn_direct_terms(
         }
     }
 }
+#undef sqrt
 
 #undef POWER
 #undef TILE

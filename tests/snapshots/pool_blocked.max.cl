@@ -10,6 +10,7 @@
 #define PAD_W 1
 #define STRIDE_H 2
 #define STRIDE_W 2
+#define TILE 4
 #define ZERO_INTS(p, n) for (int z_ = 0; z_ < (n); ++z_) (p)[z_] = 0
 #define ZERO_RUN(p, n) for (int z_ = 0; z_ < (n); ++z_) STORE((p), z_, 0.0f)
 #define ivec int16
@@ -20,7 +21,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define pool_forward pool_forward_e33aa32ddc9a
+#define pool_forward pool_forward_754cb87a0178
 
 __kernel WORK_GROUP
 void pool_forward(
@@ -67,7 +68,124 @@ void pool_forward(
             }
             STOREV(out, q * BLOCK, lost ? (vec)(NAN) : best);
         }
-        for (int q = inside0; q < inside1; ++q) {
+        int q = inside0;
+        if (r1 - r0 == KERNEL_H && inside1 - inside0 >= TILE)
+            for (; q < inside1; q += TILE) {
+                const int first = min(q, inside1 - TILE);   // the last tile overlaps its neighbour
+                __global const real *at = input + start * x_row + (first * STRIDE_W - PAD_W) * BLOCK;
+                vec best0 = (vec)(-INFINITY), best1 = (vec)(-INFINITY), best2 = (vec)(-INFINITY), best3 = (vec)(-INFINITY);
+                ivec lost0 = (ivec)(0), lost1 = (ivec)(0), lost2 = (ivec)(0), lost3 = (ivec)(0);
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 0 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 0 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 0 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best0 = most > best0 ? most : best0;
+                    lost0 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 1 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 1 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 1 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best0 = most > best0 ? most : best0;
+                    lost0 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 2 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 2 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 2 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best0 = most > best0 ? most : best0;
+                    lost0 |= odd;
+                    best1 = most > best1 ? most : best1;
+                    lost1 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 3 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 3 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 3 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best1 = most > best1 ? most : best1;
+                    lost1 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 4 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 4 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 4 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best1 = most > best1 ? most : best1;
+                    lost1 |= odd;
+                    best2 = most > best2 ? most : best2;
+                    lost2 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 5 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 5 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 5 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best2 = most > best2 ? most : best2;
+                    lost2 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 6 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 6 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 6 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best2 = most > best2 ? most : best2;
+                    lost2 |= odd;
+                    best3 = most > best3 ? most : best3;
+                    lost3 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 7 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 7 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 7 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best3 = most > best3 ? most : best3;
+                    lost3 |= odd;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 8 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 8 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 8 * BLOCK);
+                    vec most = value0;
+                    most = value1 > most ? value1 : most;
+                    most = value2 > most ? value2 : most;
+                    const ivec odd = (value0 != value0) | (value1 != value1) | (value2 != value2);
+                    best3 = most > best3 ? most : best3;
+                    lost3 |= odd;
+                }
+                STOREV(out, (first + 0) * BLOCK, lost0 ? (vec)(NAN) : best0);
+                STOREV(out, (first + 1) * BLOCK, lost1 ? (vec)(NAN) : best1);
+                STOREV(out, (first + 2) * BLOCK, lost2 ? (vec)(NAN) : best2);
+                STOREV(out, (first + 3) * BLOCK, lost3 ? (vec)(NAN) : best3);
+            }
+        for (; q < inside1; ++q) {
             const int left = q * STRIDE_W - PAD_W;
             vec best = (vec)(-INFINITY);
             ivec lost = (ivec)(0);
@@ -114,6 +232,7 @@ void pool_forward(
 #undef PAD_W
 #undef STRIDE_H
 #undef STRIDE_W
+#undef TILE
 #undef ZERO_INTS
 #undef ZERO_RUN
 #undef ivec

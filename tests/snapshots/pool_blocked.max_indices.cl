@@ -20,7 +20,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define pool_forward pool_forward_120547d6ae1e
+#define pool_forward pool_forward_7cc50a74401d
 
 __kernel WORK_GROUP
 void pool_forward(
@@ -82,7 +82,8 @@ void pool_forward(
             STOREV(out, q * BLOCK, best);
             *(__global ivec *)(positions + q * BLOCK) = live ? index : (ivec)(0);
         }
-        for (int q = inside0; q < inside1; ++q) {
+        int q = inside0;
+        for (; q < inside1; ++q) {
             const int left = q * STRIDE_W - PAD_W;
             vec best = (vec)(-INFINITY);
             ivec index = (ivec)(top * w + left + 0 * DILATION_W);

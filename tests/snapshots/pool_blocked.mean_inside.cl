@@ -10,6 +10,7 @@
 #define PAD_W 1
 #define STRIDE_H 2
 #define STRIDE_W 2
+#define TILE 4
 #define ZERO_INTS(p, n) for (int z_ = 0; z_ < (n); ++z_) (p)[z_] = 0
 #define ZERO_RUN(p, n) for (int z_ = 0; z_ < (n); ++z_) STORE((p), z_, 0.0f)
 #define ivec int8
@@ -20,7 +21,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define pool_forward pool_forward_e8e989b50029
+#define pool_forward pool_forward_e3ff9461980e
 
 __kernel WORK_GROUP
 void pool_forward(
@@ -67,7 +68,85 @@ void pool_forward(
             const float count = (float)(counted_rows * (s1 - s0));
             STOREV(out, q * BLOCK, total / count);
         }
-        for (int q = inside0; q < inside1; ++q) {
+        int q = inside0;
+        if (r1 - r0 == KERNEL_H && inside1 - inside0 >= TILE)
+            for (; q < inside1; q += TILE) {
+                const int first = min(q, inside1 - TILE);   // the last tile overlaps its neighbour
+                __global const real *at = input + start * x_row + (first * STRIDE_W - PAD_W) * BLOCK;
+                vec total0 = (vec)(0.0f), total1 = (vec)(0.0f), total2 = (vec)(0.0f), total3 = (vec)(0.0f);
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 0 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 0 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 0 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total0 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 1 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 1 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 1 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total0 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 2 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 2 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 2 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total0 += sum;
+                    total1 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 3 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 3 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 3 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total1 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 4 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 4 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 4 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total1 += sum;
+                    total2 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 5 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 5 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 5 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total2 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 6 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 6 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 6 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total2 += sum;
+                    total3 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 7 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 7 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 7 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total3 += sum;
+                }
+                {
+                    const vec value0 = LOADV(at, 0 * DILATION_H * x_row + 8 * BLOCK);
+                    const vec value1 = LOADV(at, 1 * DILATION_H * x_row + 8 * BLOCK);
+                    const vec value2 = LOADV(at, 2 * DILATION_H * x_row + 8 * BLOCK);
+                    const vec sum = value0 + value1 + value2;
+                    total3 += sum;
+                }
+                const float count = (float)(counted_rows * KERNEL_W);
+                STOREV(out, (first + 0) * BLOCK, total0 / count);
+                STOREV(out, (first + 1) * BLOCK, total1 / count);
+                STOREV(out, (first + 2) * BLOCK, total2 / count);
+                STOREV(out, (first + 3) * BLOCK, total3 / count);
+            }
+        for (; q < inside1; ++q) {
             const int left = q * STRIDE_W - PAD_W;
             vec total = (vec)(0.0f);
             for (int r = r0; r < r1; ++r) {
@@ -112,6 +191,7 @@ void pool_forward(
 #undef PAD_W
 #undef STRIDE_H
 #undef STRIDE_W
+#undef TILE
 #undef ZERO_INTS
 #undef ZERO_RUN
 #undef ivec

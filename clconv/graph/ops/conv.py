@@ -68,7 +68,7 @@ class Conv(Op):
         assert dy is not None
         problem = problem_of(node.inputs, node.attributes)
         a, b = node.inputs[:2]
-        keep = {"geometry": problem.geometry, "transposed": problem.transposed}
+        keep = {"geometry": problem.geometry, "transposed": problem.transposed, "strict": node.attributes.get("strict", False)}
         if node.attributes.get("activation"):
             dy = activation_backward(dy, node, node["activation"])
         extra: list[Node] = []

@@ -1,0 +1,173 @@
+// conv_blocked
+#define ACTIVATE(v) (v)
+#define BLOCK 8
+#define BLOCK_IN 8
+#define KERNEL_H 3
+#define KERNEL_W 3
+#define OUT_STRIDE_H 1
+#define OUT_STRIDE_W 1
+#define READ_STRIDE_H 1
+#define READ_STRIDE_W 1
+#define STEP_H 1
+#define STEP_W 1
+#define STEP_WEIGHTS 8
+#define TAPS_H 3
+#define TAPS_W 3
+#define TAP_STEP_H 1
+#define TAP_STEP_W 1
+#define TILE_H 1
+#define TILE_K 1
+#define TILE_W 2
+#define UNROLL 4
+#define real float
+#define LOAD(p, i) ((p)[i])
+#define STORE(p, i, v) ((p)[i] = (v))
+#define vec float8
+#define LOADV(p, i) (*(__global const vec *)((p) + (i)))
+#define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
+#define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
+#define conv_blocked conv_blocked_47a7195af876
+
+#ifndef PREFETCH
+#ifdef __clang__
+#define PREFETCH(p) __builtin_prefetch((p), 0, 3)
+#else
+#define PREFETCH(p)
+#endif
+#endif
+__kernel WORK_GROUP
+void conv_blocked(
+    __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
+    __global const real *restrict w,         // groups, channel tiles, input blocks, KERNEL_H, KERNEL_W, BLOCK_IN, tile_k * BLOCK
+    __global real *restrict y,               // N, output blocks, rows, columns, BLOCK
+    const int x_image, const int x_plane, const int x_row, const int x_offset,
+    const int w_offset,
+    const int y_image, const int y_plane, const int y_row, const int y_offset,
+    const int group_channels, const int group_filters,
+    const int channels, const int filters,   // of one group
+    const int out_h,                         // rows of output positions
+    const int tiles_in_row, const int wide,  // tiles in a row; of them the first `wide` have tile_w columns, the others one less
+    const int tiles, const int tiles_per_item,
+    const int writes_halo, const int y_first, // whether; where the first padded plane starts; its rows and columns; where the map lies
+    const int y_rows, const int y_columns, const int y_top, const int y_left, const int y_h, const int y_w)
+{
+    const int channel_tiles = (filters + TILE_K * BLOCK - 1) / (TILE_K * BLOCK);
+    const int group = (int)get_global_id(1) / channel_tiles;
+    const int block0 = ((int)get_global_id(1) - group * channel_tiles) * TILE_K;
+    const size_t image = get_global_id(2);
+    const int tile0 = (int)get_global_id(0) * tiles_per_item;
+    const int tile_end = min(tiles, tile0 + tiles_per_item);
+    const int input_blocks = (channels + BLOCK_IN - 1) / BLOCK_IN;
+    const int y_block0 = group * ((filters + BLOCK - 1) / BLOCK) + block0;
+    const int last_group = (min((block0 + TILE_K) * BLOCK, filters) - 1) / group_filters;
+    const int first_input = block0 * BLOCK / group_filters * group_channels / BLOCK;
+    const int live_inputs = ((last_group + 1) * group_channels - 1) / BLOCK + 1 - first_input;
+    const int8 lane = (int8)(0, 1, 2, 3, 4, 5, 6, 7);
+
+    __global const real *input = x + image * x_image + first_input * x_plane + x_offset;
+    __global const real *first_weights = w + get_global_id(1) * (size_t)(input_blocks * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN)) + w_offset;
+    __global real *output = y + image * y_image + y_block0 * y_plane + y_offset;
+
+    // Lanes of an output block that are channels; the others are stored as zero, whatever the sums, so that NaN stays out of them.
+    const int live0 = filters - (block0 + 0) * BLOCK;
+    const int8 mask0 = lane < (int8)(live0);
+    const vec start0 = (vec)(0.0f);
+
+    for (int tile = tile0; tile < tile_end; ++tile) {
+        const int tile_row = tile / tiles_in_row;
+        const int tile_column = tile - tile_row * tiles_in_row;
+        const int row = min(tile_row * TILE_H, out_h - TILE_H);
+        const int column = tile_column * TILE_W - max(0, tile_column - wide);
+        {
+            // 1 x 2 positions
+            vec sum0_0_0 = start0;
+            vec sum0_0_1 = start0;
+            __global const real *weights = first_weights;
+            __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN;
+            for (int b = 0; b < live_inputs; ++b) {
+                #pragma unroll 1
+                for (int r = 0; r < TAPS_H; ++r) {
+                    __global const real *taps = weights + r * (TAP_STEP_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN);
+                    __global const real *row0 = source + (r * STEP_H + 0 * READ_STRIDE_H) * x_row;
+                    PREFETCH(row0 + (2 + TAPS_W - 1) * BLOCK_IN + 0);
+                    #pragma unroll 1
+                    for (int s = 0; s < TAPS_W; ++s) {
+                        #pragma unroll UNROLL
+                        for (int i = 0; i < BLOCK; ++i)
+                        {
+                            const vec w0 = LOADV(taps, (i * TILE_K + 0) * BLOCK);
+                            {
+                                const vec value = (vec)(LOAD(row0, i + 0 * READ_STRIDE_W * BLOCK_IN));
+                                sum0_0_0 += value * w0;
+                            }
+                            {
+                                const vec value = (vec)(LOAD(row0, i + 1 * READ_STRIDE_W * BLOCK_IN));
+                                sum0_0_1 += value * w0;
+                            }
+                        }
+                        row0 += STEP_W * BLOCK_IN;
+                        taps += TAP_STEP_W * STEP_WEIGHTS * BLOCK_IN;
+                    }
+                }
+                source += x_plane;
+                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;
+            }
+            __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
+            if (live0 > 0) {
+                {
+                    vec value = sum0_0_0;
+                    value = ACTIVATE(value);
+                    STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
+                }
+                {
+                    vec value = sum0_0_1;
+                    value = ACTIVATE(value);
+                    STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
+                }
+            }
+        }
+    }
+
+    // The item with the first tile also zeroes the halo of its planes.
+    if (writes_halo && tile0 == 0) {
+        for (int k = 0; k < TILE_K && (block0 + k) * BLOCK < filters; ++k) {
+            __global real *plane = y + image * y_image + (y_block0 + k) * y_plane + y_first;
+            for (int row = 0; row < y_rows; ++row) {
+                const int inside = row >= y_top && row < y_top + y_h;
+                for (int column = 0; column < (inside ? y_left : y_columns); ++column)
+                    STOREV(plane, row * y_row + column * BLOCK, (vec)(0.0f));
+                for (int column = y_left + y_w; inside && column < y_columns; ++column)
+                    STOREV(plane, row * y_row + column * BLOCK, (vec)(0.0f));
+            }
+        }
+    }
+}
+
+#undef ACTIVATE
+#undef BLOCK
+#undef BLOCK_IN
+#undef KERNEL_H
+#undef KERNEL_W
+#undef OUT_STRIDE_H
+#undef OUT_STRIDE_W
+#undef READ_STRIDE_H
+#undef READ_STRIDE_W
+#undef STEP_H
+#undef STEP_W
+#undef STEP_WEIGHTS
+#undef TAPS_H
+#undef TAPS_W
+#undef TAP_STEP_H
+#undef TAP_STEP_W
+#undef TILE_H
+#undef TILE_K
+#undef TILE_W
+#undef UNROLL
+#undef real
+#undef LOAD
+#undef STORE
+#undef vec
+#undef LOADV
+#undef STOREV
+#undef WORK_GROUP
+#undef conv_blocked
