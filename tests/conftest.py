@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
+
+# Before anything is chosen: no test may depend on what tuning has found on this machine, or elsewhere.
+os.environ["CLCONV_TUNING_DB"] = ""
 
 from clconv.runtime.context import default_queue, find_device, traits_of
 from clconv.runtime.programs import statistics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -35,17 +36,19 @@ def explain(what: str, batch: int, size: int | None, device: str | None) -> None
 
 def explain_problem(problem: ConvProblem | PoolProblem, traits: DeviceTraits) -> str:
     """Choice, layouts, launches, and the other algorithms with their estimates or their reasons to refuse."""
-    from clconv.tuning.select import choose
+    from clconv.tuning.entry import params_text
+    from clconv.tuning.select import candidates, choose, reason
 
     choice = choose(problem, traits)
     stored = problem.with_layouts(**choice.wants)
     plan = choice.algorithm.plan(stored, traits, choice.params)
-    params = "" if choice.params is None else ", ".join(f"{key}={value}" for key, value in vars(choice.params).items())
+    params, note = params_text(choice.params), "" if choice.tuned else " (a model, not a measurement)"
+    others = Counter(candidate.algorithm.name for candidate in candidates(problem, traits))
     lines = [
         f"{problem} on {traits.label}",
         f"{problem.multiply_adds / 1e6:,.2f} million multiply-adds, {problem.bytes_moved / 2**20:,.2f} MiB read and written once",
         "",
-        f"chosen: {choice.algorithm.name} ({params}), estimate {choice.seconds * 1e6:,.0f} us (a model, not a measurement)",
+        f"chosen: {choice.algorithm.name} ({params}), {reason(choice)}{note}",
     ]
     lines += [f"    {name}: {stored.spec(name).shape}, {stored.layout(name)}" for name in stored.tensors()]
     lines += [f"    launch {call.source.entry}: global {call.global_size}, local {call.source.group}" for call in plan.calls]
@@ -55,4 +58,5 @@ def explain_problem(problem: ConvProblem | PoolProblem, traits: DeviceTraits) ->
         for name, own, whole in choice.others
     ]
     lines += [f"refused: {name}: {why}" for name, why in choice.refused]
+    lines.append(f"candidates for `clconv tune`: {others.total()}, " + ", ".join(f"{n} of {name}" for name, n in others.items()))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Choosing an algorithm for a problem by estimate, and saying why."""
+"""Choosing an algorithm for a problem, by what tuning has measured or else by estimate, and saying why."""
 
 from __future__ import annotations
 
@@ -12,16 +12,34 @@ from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import Problem, ReorderProblem
 from clconv.tensor import Blocked, Layout, Strided
+from clconv.tuning import database
+from clconv.tuning.database import Table
+from clconv.tuning.entry import Entry, is_tunable, params_text, problem_key, storage_key
 
 BYTES_PER_SECOND = 8e9
 LAUNCH_SECONDS = 5e-6
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The chosen algorithm, the layouts it wants, and what was weighed: estimates are estimates, not measurements.
+class Candidate:
+    """An algorithm with parameters, the layouts it wants, its own estimated time, and that with the reorders of its inputs (`total`)."""
 
-    `seconds` is the algorithm's own time, without the reorders of its inputs; `others` hold name, own time, and time with reorders.
+    algorithm: Algorithm
+    params: object
+    wants: Mapping[str, Layout]
+    seconds: float
+    total: float
+
+    def __str__(self) -> str:
+        return f"{self.algorithm.name}({params_text(self.params)})"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen algorithm, the layouts it wants, and what was weighed.
+
+    `seconds` is the algorithm's own time, without the reorders of its inputs: an estimate, also where `tuned` says what was measured, so
+    that times can be compared whether they are measured or not. `others` hold name, own time, and time with reorders.
     """
 
     algorithm: Algorithm
@@ -30,6 +48,7 @@ class Choice:
     seconds: float
     others: tuple[tuple[str, float, float], ...]
     refused: tuple[tuple[str, str], ...]
+    tuned: Entry | None = None
 
 
 def same_storage(stored: Layout, wanted: Layout) -> bool:
@@ -43,6 +62,58 @@ def reorder_seconds(nbytes: int) -> float:
     return 2 * nbytes / BYTES_PER_SECOND + LAUNCH_SECONDS
 
 
+@dataclass(frozen=True)
+class Situation:
+    """A problem where it stands: how its inputs are `stored`, and which of them are `prepared` (reordered once, not per run)."""
+
+    problem: Problem
+    traits: DeviceTraits
+    stored: Mapping[str, Layout]
+    prepared: frozenset[str]
+
+    def weigh(self, algorithm: Algorithm, params: object, weight: float = 1.0, seconds: float | None = None) -> Candidate:
+        """The candidate with its times; reorders count `weight` times, `seconds` replaces the algorithm's own estimate."""
+        problem, traits = self.problem, self.traits
+        wants = dict(problem.layouts) if isinstance(problem, ReorderProblem) else algorithm.wants(problem, traits, params)
+        own = total = algorithm.seconds(problem, traits, params) if seconds is None else seconds
+        for name in problem.inputs:
+            have, wanted = self.stored.get(name, problem.layout(name)), wants.get(name, problem.layout(name))
+            if isinstance(have, Strided) and algorithm.takes_strided:
+                continue
+            if name not in self.prepared and not same_storage(have, wanted):
+                spec = problem.spec(name)
+                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2)
+        return Candidate(algorithm, params, wants, own, total)
+
+    def algorithms(self, forced: str | None, strict: bool = False) -> tuple[list[Algorithm], list[tuple[str, str]]]:
+        """Those that accept the problem, in list order, and (name, reason) of the others. UnsupportedError where none is left.
+
+        `strict` leaves out those that do not compute straight sums.
+        """
+        entries = for_problem(self.problem)
+        if forced is not None:
+            named = tuple(a for a in entries if a.name == forced)
+            if not named:
+                raise UnsupportedError(f"{self.problem}: algorithm {forced!r} is not one of {', '.join(a.name for a in entries)}")
+            entries = named
+        reasons = [(a, self._why_not(a, strict)) for a in entries]
+        accepted, refused = [a for a, why in reasons if why is None], [(a.name, why) for a, why in reasons if why is not None]
+        if accepted:
+            return accepted, refused
+        label = self.traits.label
+        if forced is not None:
+            raise UnsupportedError(f"{self.problem}: algorithm {forced}, asked for by name, does not take this on {label}: {refused[0][1]}")
+        told = "; ".join(f"{name}: {why}" for name, why in refused) or "none is written for it"
+        raise UnsupportedError(f"{self.problem}: no algorithm takes this on {label}: {told}")
+
+    def _why_not(self, algorithm: Algorithm, strict: bool) -> str | None:
+        why = algorithm.why_not(self.problem, self.traits)
+        if why is None and strict:
+            factor = algorithm.error_factor(self.problem, algorithm.defaults(self.problem, self.traits))
+            why = f"strict=True asks for straight sums, this may be off by {factor:g} times as much" if factor is not None else None
+        return why
+
+
 def choose(
     problem: Problem,
     traits: DeviceTraits,
@@ -50,13 +121,18 @@ def choose(
     prepared: frozenset[str] = frozenset(),
     forced: str | None = None,
     reorder_weight: float = 1.0,
+    tuned: bool = True,
+    strict: bool = False,
 ) -> Choice:
-    """The cheapest applicable algorithm, reorders of the inputs from how they are `stored` included, times `reorder_weight`.
+    """The best applicable algorithm, reorders of the inputs from how they are `stored` included, times `reorder_weight`.
 
-    Inputs named in `prepared` are reordered once, not per run. `forced` names the only algorithm allowed;
-    UnsupportedError says why it refuses.
+    What the tuning database holds for this problem and device, with inputs stored this way, goes before all estimates; where they are
+    stored otherwise it is weighed with the others, its time scaled to theirs. `tuned=False` ignores the database. Inputs named in
+    `prepared` are reordered once, not per run. `forced` names the only algorithm allowed; UnsupportedError says why it refuses.
+    `strict` allows straight sums only: no algorithm with an error factor.
     """
-    return _choose(problem, traits, tuple(sorted((stored or {}).items())), prepared, forced, reorder_weight)
+    table = database.current() if tuned and is_tunable(problem) else None
+    return _choose(problem, traits, tuple(sorted((stored or {}).items())), prepared, forced, reorder_weight, table, strict)
 
 
 @lru_cache(maxsize=8192)
@@ -67,51 +143,94 @@ def _choose(
     prepared: frozenset[str],
     forced: str | None,
     reorder_weight: float,
+    table: Table | None,
+    strict: bool = False,
 ) -> Choice:
-    stored = dict(stored_pairs)
-    candidates = for_problem(problem)
-    if forced is not None:
-        named = tuple(a for a in candidates if a.name == forced)
-        if not named:
-            raise UnsupportedError(f"{problem}: algorithm {forced!r} is not one of {', '.join(a.name for a in candidates)}")
-        candidates = named
-    weighed: list[tuple[float, int, Algorithm, object, Mapping[str, Layout], float]] = []
-    refused: list[tuple[str, str]] = []
-    for position, algorithm in enumerate(candidates):
-        why = algorithm.why_not(problem, traits)
-        if why is not None:
-            refused.append((algorithm.name, why))
-            continue
-        params = algorithm.defaults(problem, traits)
-        wants = dict(problem.layouts) if isinstance(problem, ReorderProblem) else algorithm.wants(problem, traits, params)
-        own = seconds = algorithm.seconds(problem, traits, params)
-        for name in problem.inputs:
-            have, wanted = stored.get(name, problem.layout(name)), wants.get(name, problem.layout(name))
-            if isinstance(have, Strided) and algorithm.takes_strided:
-                continue
-            if name not in prepared and not same_storage(have, wanted):
-                seconds += reorder_weight * reorder_seconds(problem.spec(name).nbytes)
-        weighed.append((seconds, position, algorithm, params, wants, own))
-    if not weighed and forced is not None and refused:
-        raise UnsupportedError(f"{problem}: algorithm {forced}, asked for by name, does not take this on {traits.label}: {refused[0][1]}")
-    if not weighed:
-        reasons = "; ".join(f"{name}: {why}" for name, why in refused) or "none is written for it"
-        raise UnsupportedError(f"{problem}: no algorithm takes this on {traits.label}: {reasons}")
-    weighed.sort(key=lambda entry: entry[:2])
-    _, _, algorithm, params, wants, own = weighed[0]
-    others = tuple((a.name, alone, whole) for whole, _, a, _, _, alone in weighed[1:])
-    return Choice(algorithm, params, wants, own, others, tuple(refused))
+    situation = Situation(problem, traits, dict(stored_pairs), prepared)
+    accepted, refused = situation.algorithms(forced, strict)
+    weighed = [situation.weigh(a, a.defaults(problem, traits), reorder_weight) for a in accepted]
+    entry = measured = None
+    if table is not None:
+        storage = storage_key(problem, situation.stored, prepared)
+        entry = table.find(problem_key(problem), storage, traits)
+        measured = _measured(entry, situation, weighed, reorder_weight) if entry else None
+        if entry and measured:
+            weighed = [measured if c.algorithm is measured.algorithm else c for c in weighed]
+            measured = measured if entry.stored == storage else None
+    best = measured or min(weighed, key=lambda c: c.total)
+    rest = sorted((c for c in weighed if c is not best), key=lambda c: c.total)
+    others = tuple((c.algorithm.name, c.seconds, c.total) for c in rest)
+    told = entry if entry and entry.algorithm == best.algorithm.name and _holds(entry, best) else None
+    return Choice(best.algorithm, best.params, best.wants, best.seconds, others, tuple(refused), told)
+
+
+def _measured(entry: Entry, situation: Situation, weighed: list[Candidate], weight: float) -> Candidate | None:
+    """The entry as a candidate; None where its algorithm refuses the problem or takes other parameters than it did.
+
+    Its time is the estimate of the untuned choice times what tuning gained: on the scale of the estimates it competes with, which may
+    all be off by the same factor.
+    """
+    like = next((c for c in weighed if c.algorithm.name == entry.algorithm), None)
+    default = next((c for c in weighed if c.algorithm.name == entry.default), None)
+    if like is None:
+        return None
+    try:
+        params = entry.params_like(like.params)
+    except ValueError:
+        return None
+    gain = entry.seconds / entry.default_seconds if entry.default_seconds else None
+    seconds = default.seconds * gain if default and gain else entry.seconds
+    return situation.weigh(like.algorithm, params, weight, seconds)
+
+
+def _holds(entry: Entry, candidate: Candidate) -> bool:
+    try:
+        return entry.params_like(candidate.params) == candidate.params
+    except ValueError:
+        return False
+
+
+def candidates(
+    problem: Problem,
+    traits: DeviceTraits,
+    stored: Mapping[str, Layout] | None = None,
+    prepared: frozenset[str] = frozenset(),
+    forced: str | None = None,
+) -> list[Candidate]:
+    """Every applicable algorithm with every parameters of its space, by estimate, best first; equals stay in the order of the lists.
+
+    For tuning and reports: `choose` looks at the defaults and the database only.
+
+    >>> from clconv.problem import parse
+    >>> [c.algorithm.name for c in candidates(parse("maxpool n1c64i8x8f2x2"), DeviceTraits.cpu())][:1]
+    ['pool_blocked']
+    """
+    situation = Situation(problem, traits, stored or {}, prepared)
+    accepted, _ = situation.algorithms(forced)
+    found = [situation.weigh(a, params) for a in accepted for params in dict.fromkeys(a.space(problem, traits))]
+    return sorted(found, key=lambda c: c.total)
 
 
 def describe(choice: Choice) -> str:
-    """One line: the choice, the alternatives with their estimates, and who refused why."""
-    params = "" if choice.params is None else ", ".join(f"{k}={v}" for k, v in vars(choice.params).items())
-    text = f"{choice.algorithm.name}({params}), estimate {choice.seconds * 1e6:.0f} us"
+    """One line: the choice and why, the alternatives with their estimates, and who refused why."""
+    text = f"{choice.algorithm.name}({params_text(choice.params)}), {reason(choice)}"
     if choice.others:
         text += "; instead of " + ", ".join(f"{name} ({_estimate(alone, whole)})" for name, alone, whole in choice.others)
     if choice.refused:
         text += "; refused: " + ", ".join(f"{name} ({why})" for name, why in choice.refused)
     return text
+
+
+def reason(choice: Choice) -> str:
+    """What the choice rests on: "tuned: 84 us measured on ... (untuned: conv_blocked, 91 us)", or "estimate 80 us"."""
+    entry = choice.tuned
+    if entry is None:
+        return f"estimate {choice.seconds * 1e6:.0f} us"
+    if entry.default_seconds is None:
+        untuned = f"untuned: {entry.default}, rejected there"
+    else:
+        untuned = f"untuned: {entry.default}, {entry.default_seconds * 1e6:.0f} us"
+    return f"tuned: {entry.seconds * 1e6:.0f} us measured on {entry.device} ({untuned})"
 
 
 def _estimate(alone: float, whole: float) -> str:
