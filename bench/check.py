@@ -22,17 +22,29 @@ def random_operands(problem: ConvProblem | PoolProblem, seed: int = 0) -> dict[s
         spec = problem.tensors()[name]
         if name == "indices":
             assert isinstance(problem, PoolProblem) and problem.geometry
-            out[name] = reference.max_pool(rng.standard_normal((problem.batch, problem.channels, *problem.size)), problem.geometry)[1]
+            out[name] = reference.max_pool(pooled_input(problem, seed), problem.geometry)[1]
         else:
             out[name] = rng.standard_normal(spec.shape, np.float32).astype(spec.dtype)
     return out
 
 
-def error_share(problem: ConvProblem | PoolProblem, operands: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray]) -> float:
-    """The largest error of `results` as a share of the allowed one; above 1 (or NaN) is wrong. Indices must be equal."""
+def pooled_input(problem: PoolProblem, seed: int = 0) -> np.ndarray:
+    """What the indices of a backward max-pooling among `random_operands` are the maxima of."""
+    return np.random.default_rng((seed, 1)).standard_normal((problem.batch, problem.channels, *problem.size), np.float32)
+
+
+def error_share(
+    problem: ConvProblem | PoolProblem, operands: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray], factor: float | None = None
+) -> float:
+    """The largest error of `results` as a share of the allowed one; above 1 (or NaN) is wrong. Indices must be equal.
+
+    `factor` is what the algorithm's `error_factor` says: so many times the largest bound of all elements is allowed for each.
+    """
     wanted, allowed = expected_conv(problem, operands) if isinstance(problem, ConvProblem) else expected_pool(problem, operands)
     name = problem.outputs[0]
     error = np.abs(results[name].astype(np.float64) - wanted)
+    if factor is not None:
+        allowed = np.full_like(allowed, factor * allowed.max(initial=0.0))
     if problem.dtype == "float16":
         allowed = allowed + HALF_ULP * np.abs(wanted) + SMALLEST_HALF
     share = np.divide(error, allowed, out=np.where(error == 0, 0.0, np.inf), where=allowed > 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,14 @@ import numpy as np
 from clconv.algorithms import applicable
 from clconv.algorithms.base import Algorithm
 from clconv.bench.check import error_share, random_operands
+from clconv.bench.compiled import Compiled
+from clconv.bench.contest import Building, Contestant, Settings, blank, contest
+from clconv.bench.machine import copies_for
 from clconv.bench.report import Row
-from clconv.bench.timing import LEAST_REPEATS, Timing, measure
+from clconv.bench.rivals import ProblemJob
+from clconv.bench.timing import Candidate, rotating
 from clconv.codegen.plan import Plan
+from clconv.errors import UnsupportedError
 from clconv.problem import ConvProblem, PoolProblem, Problem, ReorderProblem
 from clconv.runtime import arrays
 from clconv.runtime.context import traits_of
@@ -65,10 +70,13 @@ class Prepared:
     first_run_seconds: float
     kernels_built: int
 
+    def enqueue(self) -> None:
+        for launch in self.launches:
+            launch.enqueue(self.queue)
+
     def run(self, times: int = 1) -> None:
         for _ in range(times):
-            for launch in self.launches:
-                launch.enqueue(self.queue)
+            self.enqueue()
         self.queue.finish()
 
     def results(self) -> dict[str, np.ndarray]:
@@ -113,47 +121,130 @@ def bench_problem(
     problem: ConvProblem | PoolProblem,
     queue: Any,
     algorithm: str | None = None,
-    *,
-    check: bool = False,
-    repeats: int = LEAST_REPEATS,
-    directory: str | None = None,
+    settings: Settings = Settings(),  # noqa: B008
+    params: Mapping[str, str] | None = None,
+    row: Row | None = None,
 ) -> list[Row]:
     """A row for the algorithm that `select` takes, for the one named, or for "all" that accept; timed in turns.
 
-    Inputs are in the layouts that each algorithm asks for, and stay in the caches as far as they fit. Raises UnsupportedError where a named
-    algorithm refuses.
+    Inputs are in the layouts that each algorithm asks for. With rivals, a last row is the problem compiled as users meet it, plain arrays
+    in and out: that one is compared with theirs. `params` replaces some of the parameters of the one algorithm. Raises UnsupportedError
+    where a named algorithm refuses.
 
-    >>> bench_problem(clconv.parse("n1c64i56x56k64f3x3p1"), clconv.default_queue(), "all", check=True)  # doctest: +SKIP
+    >>> bench_problem(clconv.parse("n1c64i56x56k64f3x3p1"), clconv.default_queue(), "all")  # doctest: +SKIP
     """
     traits = traits_of(queue.device)
     chosen = choose(problem, traits, forced=None if algorithm == "all" else algorithm)
     candidates = applicable(problem, traits) if algorithm == "all" else (chosen.algorithm,)
+    if params and len(candidates) > 1:
+        raise UnsupportedError("--params: parameters are those of one algorithm; name it with --algorithm")
+    check_addressable(problem)
+    operands = random_operands(problem)
+    copies = copies_for(problem.bytes_moved, queue.device) if settings.cold else 1
+    row = row or blank("conv", str(problem), traits)
+    contestants = []
+    for candidate in candidates:
+        settings.tell(f"{row.text}: building {candidate.name}")
+        own = parameters_with(candidate.defaults(problem, traits), params or {}, candidate.name)
+        contestants.append(contestant_of(problem, candidate, queue, operands, own, copies, settings))
+    if settings.against:
+        settings.tell(f"{row.text}: compiling")
+        contestants.append(compiled_contestant(problem, queue, operands, copies, settings))
+    return contest(contestants, ProblemJob(problem, operands), row, traits, settings, copies=copies)
+
+
+def check_addressable(problem: Problem) -> None:
     for name in problem.tensors():
         problem.spec(name).check_addressable(str(problem))
-    operands = random_operands(problem)
-    prepared = [prepare(problem, candidate, queue, operands, directory=directory) for candidate in candidates]
-    timings = measure([entry.run for entry in prepared], repeats)
-    return [row(problem, entry, timing, operands if check else None) for entry, timing in zip(prepared, timings, strict=True)]
 
 
-def row(problem: ConvProblem | PoolProblem, prepared: Prepared, timing: Timing, operands: Mapping[str, np.ndarray] | None) -> Row:
-    """The report of one candidate; with `operands` its results are checked."""
-    traits = traits_of(prepared.queue.device)
-    params = "" if prepared.params is None else ", ".join(f"{key}={value}" for key, value in vars(prepared.params).items())
-    return Row(
-        text=str(problem),
-        algorithm=prepared.algorithm.name,
-        params=params,
-        median_ms=timing.median * 1e3,
-        min_ms=timing.least * 1e3,
-        spread=timing.spread,
-        repeats=len(timing.seconds),
-        gflops=2 * problem.multiply_adds / timing.median / 1e9 if isinstance(problem, ConvProblem) else None,
-        gbytes=problem.bytes_moved / timing.median / 1e9,
-        launches=len(prepared.launches),
-        first_run_seconds=prepared.first_run_seconds,
-        kernels_built=prepared.kernels_built,
-        error=error_share(problem, operands, prepared.results()) if operands is not None else None,
-        device=traits.label,
-        driver=traits.driver,
+def contestant_of(
+    problem: ConvProblem | PoolProblem,
+    algorithm: Algorithm,
+    queue: Any,
+    operands: Mapping[str, np.ndarray],
+    params: object,
+    copies: int,
+    settings: Settings,
+) -> Contestant:
+    """`algorithm` on `copies` copies of the operands."""
+    prepared = [prepare(problem, algorithm, queue, operands, params, settings.directory) for _ in range(copies)]
+    first = prepared[0]
+    return Contestant(
+        algorithm=algorithm.name,
+        params="" if params is None else ", ".join(f"{key}={value}" for key, value in vars(params).items()),
+        candidate=together(prepared),
+        results=lambda: list(first.results().values()),
+        launches=len(first.launches),
+        first_run_seconds=first.first_run_seconds,
+        kernels_built=first.kernels_built,
+        multiply_adds=problem.multiply_adds if isinstance(problem, ConvProblem) else None,
+        bytes_moved=problem.bytes_moved,
+        error=error_share(problem, operands, first.results(), algorithm.error_factor(first.problem, params)) if settings.check else None,
     )
+
+
+def together(prepared: Sequence[Prepared]) -> Candidate:
+    """Calls in turn over the copies, with one wait at the end."""
+    enqueue = rotating([entry.enqueue for entry in prepared])
+
+    def run(times: int) -> None:
+        enqueue(times)
+        prepared[0].queue.finish()
+
+    return run
+
+
+def compiled_contestant(
+    problem: ConvProblem | PoolProblem, queue: Any, operands: Mapping[str, np.ndarray], copies: int, settings: Settings
+) -> Contestant:
+    """The problem as a compiled graph on plain arrays, weights packed beforehand; a call waits for its result."""
+    with Building() as building:
+        first = Compiled(problem, queue, operands, settings.directory)
+        first()
+    instances = [first, *(Compiled(problem, queue, operands, settings.directory) for _ in range(copies - 1))]
+    return Contestant(
+        algorithm="compiled",
+        params=first.algorithms,
+        candidate=rotating(instances),
+        results=first.results,
+        launches=first.run.launch_count,
+        first_run_seconds=building.seconds,
+        kernels_built=building.kernels,
+        multiply_adds=problem.multiply_adds if isinstance(problem, ConvProblem) else None,
+        bytes_moved=problem.bytes_moved,
+        error=error_share(problem, operands, first.named_results(problem), first.error_factor) if settings.check else None,
+    )
+
+
+def parameters_with(params: Any, given: Mapping[str, str], algorithm: str) -> Any:
+    """`params` with the fields named in `given` set, each read as a value of the kind it has.
+
+    Raises UnsupportedError for a name that the algorithm does not have, and for a value of another kind.
+    """
+    if not given:
+        return params
+    own = {} if params is None else vars(params)
+    values = {}
+    for name, text in given.items():
+        if name not in own:
+            raise UnsupportedError(f"--params: {algorithm} has no parameter {name!r}; it has {', '.join(own) or 'none'}")
+        values[name] = value_like(own[name], text, name)
+    return replace(params, **values)
+
+
+def value_like(present: object, text: str, name: str) -> object:
+    """`text` as a value of the kind that `present` is.
+
+    >>> value_like(4, "14", "tile_w"), value_like(True, "no", "flat"), value_like((1, 2), "3x4", "tile")
+    (14, False, (3, 4))
+    """
+    truths = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    try:
+        if isinstance(present, bool):
+            return truths[text.lower()]
+        if isinstance(present, tuple):
+            return tuple(type(present[0])(part) for part in text.split("x"))
+        return text if present is None else type(present)(text)  # type: ignore[call-arg]
+    except (ValueError, KeyError, IndexError):
+        raise UnsupportedError(f"--params: {name}={text!r} is not a value like {present!r}, what it is otherwise") from None

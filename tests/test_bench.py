@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from clconv import reference
 from clconv.algorithms import applicable, for_problem
 from clconv.bench.check import error_share, random_operands
-from clconv.bench.networks import INPUTS, build, input_shape
-from clconv.bench.problems import bench_problem, prepare
-from clconv.bench.report import COLUMNS, Row, write_json
-from clconv.bench.timing import BLOCK_SECONDS, LEAST_REPEATS, MOST_CALLS, Timing, measure
+from clconv.bench.contest import Settings
+from clconv.bench.networks import INPUTS, build, input_shape, randomise
+from clconv.bench.problems import bench_problem, parameters_with, prepare
+from clconv.bench.report import read_json, write_json
+from clconv.bench.timing import AGAINST_RIVALS, BLOCK_SECONDS, LEAST_REPEATS, MOST_CALLS, SLOW_SECONDS, Timing, measure
 from clconv.errors import UnsupportedError
 from clconv.nn import models
 from clconv.problem import ConvProblem, PoolProblem, parse
@@ -54,6 +56,37 @@ def test_calls_that_take_no_time_end() -> None:
     assert timing.calls == MOST_CALLS and timing.spread == 0
 
 
+def test_against_rivals_there_is_a_pause_before_every_block_and_the_first_round_is_dropped() -> None:
+    clock, told = Clock(), []
+    candidates = [clock.candidate("ours", 0.01), clock.candidate("theirs", 0.02)]
+
+    def sleep(seconds: float) -> None:
+        clock.log.append(("pause", 0))
+        clock.now += seconds
+
+    ours, theirs = measure(candidates, 15, clock, manner=AGAINST_RIVALS, sleep=sleep, step=lambda: told.append(clock.now))
+    assert ours.median == pytest.approx(0.01) and theirs.median == pytest.approx(0.02), "pauses are not timed"
+    assert ours.calls == theirs.calls == AGAINST_RIVALS.least_calls == 3
+    assert [name for name, _ in clock.log[-96:]] == ["pause", "ours", "ours", "pause", "theirs", "theirs"] * 16
+    assert len(ours.seconds) == 15 and len(told) == 32
+
+
+def test_the_dropped_round_is_the_first() -> None:
+    clock, cost = Clock(), iter([0.3] * 4 + [0.2] * 100)
+
+    def slower_at_first(times: int) -> None:
+        clock.now += next(cost) * times
+
+    (timing,) = measure([slower_at_first], 15, clock, manner=AGAINST_RIVALS, sleep=lambda _: None)
+    assert timing.seconds == pytest.approx((0.2,) * 15)
+
+
+def test_slow_calls_need_no_company_in_their_block() -> None:
+    clock = Clock()
+    (timing,) = measure([clock.candidate("slow", 1.01 * SLOW_SECONDS)], 15, clock, manner=AGAINST_RIVALS, sleep=lambda _: None)
+    assert timing.calls == 1
+
+
 def test_few_repeats_are_refused() -> None:
     with pytest.raises(ValueError, match=f"at least {LEAST_REPEATS} for a median worth printing, got 14"):
         measure([lambda n: None], 14)
@@ -91,9 +124,10 @@ def test_every_algorithms_result_is_checked_and_right(text: str, queue) -> None:
     operands = random_operands(problem)
     assert set(operands) == set(problem.inputs)
     for algorithm in applicable(problem, traits()):
-        results = prepare(problem, algorithm, queue, operands).results()
+        prepared = prepare(problem, algorithm, queue, operands)
+        results = prepared.results()
         assert set(results) == set(problem.outputs)
-        assert error_share(problem, operands, results) <= 1
+        assert error_share(problem, operands, results, algorithm.error_factor(prepared.problem, prepared.params)) <= 1
 
 
 def exact(problem: ConvProblem | PoolProblem, operands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -123,23 +157,59 @@ def test_a_wrong_element_is_found(text: str) -> None:
 
 def test_rows_say_what_was_measured(queue, tmp_path) -> None:
     problem = parse("conv n1c8i12x12k8f3x3p1")
-    rows = bench_problem(problem, queue, "all", check=True)
+    rows = bench_problem(problem, queue, "all", Settings(check=True))
     assert [row.algorithm for row in rows] == [a.name for a in for_problem(problem) if a.why_not(problem, traits()) is None]
     for row in rows:
-        assert row.text == "conv n1c8i12x12k8f3x3p1"
+        assert row.suite == "conv" and row.text == "conv n1c8i12x12k8f3x3p1" and row.caches == "warm" and not row.rivals
         assert row.repeats == 15 and 0 < row.min_ms <= row.median_ms
         assert row.gflops == pytest.approx(2 * problem.multiply_adds / row.median_ms / 1e6)
         assert row.gbytes == pytest.approx(problem.bytes_moved / row.median_ms / 1e6)
         assert row.error is not None and row.error <= 1
-        assert row.device == traits().label and row.driver == traits().driver
-        assert len(row.cells()) == len(COLUMNS)
+        assert row.device == traits().label and row.driver == traits().driver and row.threads == traits().compute_units
     write_json(rows, tmp_path / "rows.json")
-    assert [Row(**entry) for entry in json.loads((tmp_path / "rows.json").read_text())] == rows
+    assert read_json(tmp_path / "rows.json") == rows
 
 
 def test_pooling_counts_bytes_only(queue) -> None:
     (row,) = bench_problem(parse("maxpool n1c8i12x12f2x2"), queue)
     assert row.gflops is None and row.gbytes is not None and row.error is None
+
+
+def test_cold_runs_rotate_through_copies(queue) -> None:
+    (row,) = bench_problem(parse("maxpool n1c8i12x12f2x2"), queue, None, Settings(cold=True, check=True))
+    assert row.caches == "cold" and row.error == 0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Parameters of a made-up algorithm."""
+
+    width: int = 4
+    flat: bool = False
+    sizes: tuple[int, ...] = (1, 2)
+
+
+def test_parameters_by_hand() -> None:
+    assert parameters_with(Tile(), {}, "made_up") == Tile()
+    assert parameters_with(Tile(), {"width": "14", "flat": "yes", "sizes": "3x4"}, "made_up") == Tile(14, True, (3, 4))
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"height": "3"}, "made_up has no parameter 'height'; it has width, flat, sizes"),
+        ({"width": "wide"}, "width='wide' is not a value like 4"),
+        ({"flat": "perhaps"}, "flat='perhaps' is not a value like False"),
+    ],
+)
+def test_parameters_that_are_none_are_refused(given: dict[str, str], message: str) -> None:
+    with pytest.raises(UnsupportedError, match=re.escape(message)):
+        parameters_with(Tile(), given, "made_up")
+
+
+def test_parameters_are_those_of_one_algorithm(queue) -> None:
+    with pytest.raises(UnsupportedError, match="name it with --algorithm"):
+        bench_problem(parse("conv n1c8i12x12k8f3x3p1"), queue, "all", params={"tile_w": "2"})
 
 
 def test_a_refusal_names_the_algorithms(queue) -> None:
@@ -154,6 +224,19 @@ def test_networks_by_name() -> None:
     assert input_shape("vgg16", 2, 64) == (2, 3, 64, 64)
     with pytest.raises(UnsupportedError, match="'resnet99' is not a network; networks are alexnet, "):
         build("resnet99")
+
+
+def test_random_parameters_keep_signals_alive() -> None:
+    """As they begin, some networks give hardly more than their last bias: a comparison of results would see nothing."""
+    network = build("dilated_context")
+    before = network.state_dict()
+    randomise(network)
+    after = network.state_dict()
+    assert not all(before[name].all() for name in before), "identity kernels are mostly zeros"
+    for name, value in after.items():
+        assert np.isfinite(value).all() and value.std() > 0, name
+        if value.ndim > 1:
+            assert value.std() == pytest.approx(math.sqrt(2 / math.prod(value.shape[1:])), rel=0.05), name
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet18", "googlenet", "unet", "dcgan_generator", "dcgan_discriminator", "dilated_context"])

@@ -2,92 +2,104 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from clconv.cli.options import algorithm_name, batch_option, device_option, kernels_option, problem_of, size_option
+from clconv.cli.bench_compare import compare
+from clconv.cli.bench_layers import conv, layers, scaling
+from clconv.cli.bench_options import batches_option, carry_out, common_options
+from clconv.cli.options import size_option
 
 if TYPE_CHECKING:
+    from clconv.bench.contest import Settings
+    from clconv.bench.networks import Subject
     from clconv.bench.report import Row
-
-json_option = click.option(
-    "--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="Write the rows here too."
-)
-repeats_option = click.option(
-    "--repeats", metavar="N", type=click.IntRange(min=15), default=15, show_default=True, help="Timed blocks, at least 15."
-)
 
 
 @click.group()
 def bench() -> None:
-    """Time one problem, or a whole network. Compile time is reported apart."""
+    """Time problems, layers and whole networks, also against other libraries.
+
+    Times are medians of blocks of calls that alternate between all that is measured; spread is the distance of the quartiles as a share of
+    the median. "of peak" is the share of what two small kernels reach on the same device: of its arithmetic, or of reading its memory,
+    whichever is nearer. "first run" is the time from nothing to the first result, with rendering and building. A measurement that the host,
+    other programs or its own spread make doubtful is called DISTURBED.
+
+    Rivals (--against) run in the same process, in blocks of their own after a pause and a warm-up, on as many threads as the device has
+    compute units, each with its best settings. "ratio" is their time over ours: above 1 they are slower. Their results are always compared
+    with ours; a difference above 1e-3 of the largest value ends with exit code 1, as does a result that --check finds wrong.
+    """
 
 
-@bench.command()
-@click.argument("problem")
-@click.option("--algorithm", metavar="all|NAME", help="Time all that accept the problem, or this one, instead of the chosen one.")
-@click.option("--check", is_flag=True, help="Compare each result with the NumPy reference.")
-@json_option
-@repeats_option
-@device_option
-@kernels_option
-def conv(
-    problem: str, algorithm: str | None, check: bool, json_file: str | None, repeats: int, device: str | None, kernels: str | None
-) -> None:
-    """Time PROBLEM ("conv n1c64i56x56k64f3x3p1"; pooling too) in the layouts that each algorithm asks for, with warm caches."""
-    from clconv.bench.problems import bench_problem
-    from clconv.runtime.context import default_queue
-
-    asked = problem_of(problem)
-    chosen = algorithm if algorithm == "all" else algorithm_name(asked, algorithm)
-    rows = bench_problem(asked, default_queue(device), chosen, check=check, repeats=repeats, directory=kernels)
-    show(rows, json_file)
-
-
-@bench.command()
-@click.argument("name", metavar="NETWORK")
-@batch_option
+@bench.command(short_help="Inference or training steps of whole networks.")
+@click.argument("names", metavar="[NETWORK]...", nargs=-1)
+@click.option(
+    "--onnx", "files", metavar="FILE", multiple=True, type=click.Path(exists=True, dir_okay=False), help="The network in this ONNX file."
+)
+@click.option("--light", metavar="NAME[,NAME..]", help="Topologies that the package onnx ships (resnet50,vgg19), with random weights.")
+@click.option("--without", metavar="OPERATOR[,..]", help="Of ONNX files, leave out these operators for everybody, such as LRN.")
+@click.option("--train", is_flag=True, help="Time a training step instead of inference.")
+@batches_option
 @size_option
-@json_option
-@repeats_option
-@device_option
-@kernels_option
+@common_options
 def network(
-    name: str, batch: int, size: int | None, json_file: str | None, repeats: int, device: str | None, kernels: str | None
-) -> None:
-    """Time inference of NETWORK (resnet18) on arrays that are on the device already, everything included."""
-    from clconv.bench.networks import bench_network
-    from clconv.runtime.context import default_queue
+    names: tuple[str, ...], files: tuple[str, ...], light: str | None, without: str | None, train: bool, batches: tuple[int, ...],
+    size: int | None, **options: Any,
+) -> None:  # fmt: skip
+    """Time inference of each NETWORK (resnet18), or a training step of it (--train).
 
-    show([bench_network(name, default_queue(device), batch, size, repeats=repeats, directory=kernels)], json_file)
+    Everything is included: the input is a plain array (N, C, H, W) on the device, which for a processor is its own memory, and the result
+    comes back as a NumPy array. Rivals take and give NumPy arrays of the same kind. ONNX Runtime and OpenVINO read the same ONNX file
+    (one is made of NETWORK); PyTorch runs the same graph with the same weights, eagerly. Of several networks the last table has all
+    ratios, those to the fastest rival of each, and their geometric means.
+
+    A training step is forward pass, cross entropy, gradients and SGD with momentum on one batch. Before the clock starts, the weights'
+    changes in one step without dropout are compared with the rival's; 5 % of their length may be rounding, because maxima and ReLUs turn
+    gradients one way or the other.
+
+    ONNX Runtime's LRN is slow: --without LRN compares AlexNet and Inception v1 without it.
+    """
+    sources = [*(("model", name) for name in names), *(("file", name) for name in files), *(("light", name) for name in listed(light))]
+    if not sources:
+        raise click.UsageError("give a NETWORK, --onnx FILE or --light NAME")
+    if size and (files or light):
+        raise click.UsageError("--size goes with a NETWORK; an ONNX file says its size")
+    if without and names:
+        raise click.UsageError("--without goes with --onnx and --light")
+
+    def run(queue: Any, settings: Settings) -> Iterator[list[Row]]:
+        from clconv.bench.networks import bench_inference
+        from clconv.bench.training import bench_training
+
+        for kind, name in sources:
+            for batch in batches:
+                subject = subject_of(kind, name, batch, size, train, listed(without))
+                yield [(bench_training if train else bench_inference)(subject, queue, settings)]
+
+    carry_out(options, run)
 
 
-def show(rows: list[Row], json_file: str | None) -> None:
-    """Print the rows, write them where asked, and fail if one is wrong."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
+def listed(text: str | None) -> tuple[str, ...]:
+    """The entries between commas.
 
-    from clconv.bench.report import COLUMNS, write_json
+    >>> listed("a, b"), listed(None)
+    (('a', 'b'), ())
+    """
+    return tuple(part for entry in (text or "").split(",") if (part := entry.strip()))
 
-    console = Console(highlight=False)
-    console.width = max(console.width, 120)  # a row that wraps or loses digits is of no use, least of all in a log
-    click.echo(f"{rows[0].text}\n{rows[0].device}, driver {rows[0].driver}")
-    table = Table(box=SIMPLE, pad_edge=False)
-    for title in COLUMNS:
-        table.add_column(title, justify="left" if title in ("algorithm", "check") else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row.cells())
-    console.print(table)
-    for row in rows:
-        if row.params:
-            click.echo(f" {row.algorithm}: {row.params}")
-    if json_file:
-        try:
-            write_json(rows, json_file)
-        except OSError as error:
-            raise click.FileError(json_file, error.strerror or str(error)) from error
-    wrong = [row.algorithm for row in rows if row.error is not None and not row.error <= 1]
-    if wrong:
-        raise click.ClickException(f"wrong results: {', '.join(wrong)}")
+
+def subject_of(kind: str, name: str, batch: int, size: int | None, train: bool, without: tuple[str, ...]) -> Subject:
+    """The network that the command names. For training, models start from the values they are meant to start from."""
+    from clconv.bench import networks
+
+    if kind == "file":
+        return networks.from_file(name, batch, without)
+    if kind == "light":
+        return networks.light(name, batch, without)
+    return networks.named(name, batch, size, enliven=not train)
+
+
+for command in (conv, layers, scaling, compare):
+    bench.add_command(command)
