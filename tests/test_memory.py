@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,15 @@ from hypothesis import strategies as st
 
 import clconv
 import clconv.functional as F
+from clconv import reference
 from clconv.device import DeviceTraits
+from clconv.geometry import ConvGeometry
 from clconv.graph.compile import Assembly, Options
 from clconv.graph.memory import ALIGNMENT, Lifetime, MemoryPlan, plan_memory
+from clconv.graph.values import Value
 from clconv.nn import models
+from clconv.nn.init import seeded
+from clconv.runtime.transfer import transfers
 from clconv.tensor import PLAIN
 
 LIVES = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 12), st.integers(0, 12)), max_size=30).map(
@@ -115,7 +122,7 @@ def test_live_tensors_of_a_network_never_share_memory(name: str, traits: DeviceT
 
 
 def test_planned_bytes_are_allocated_bytes(queue) -> None:
-    run = clconv.compile(models.lenet5(), (2, 1, 28, 28), queue)
+    run = clconv.compile(models.lenet5(), (2, 1, 28, 28), queue, keep_weights=True)
     assembly, executor = run._main.assembly, run._main.executor
     assert run.memory["activations"] == assembly.memory.total == executor._arena.size > 0
     assert run.memory["prepared"] == assembly.prepared_memory.total
@@ -135,3 +142,128 @@ def test_memory_is_reused(queue) -> None:
     run = clconv.compile(Chain(), x.shape, queue)
     assert run.memory["activations"] <= 2 * x.nbytes + 4 * ALIGNMENT
     assert run(x).shape == x.shape
+
+
+# What is prepared, and the parameters it is prepared from
+
+
+def spans(assembly: Assembly, values: list[Value]) -> set[tuple[int, int]]:
+    """Where in the memory for what is prepared these values lie: (first byte, end)."""
+    places = [assembly.place(value) for value in values]
+    return {(p.offset, p.offset + p.nbytes) for p in places if p.region == "prepared"}
+
+
+def test_prepared_temporaries_share_memory_with_what_is_prepared_later() -> None:
+    """Weights scaled by batch normalisation are only wanted until they are packed. Every reading finds what was written there last."""
+    assembly = assembled("resnet18", DeviceTraits.cpu(8))
+    placed = assembly.placed()
+    assert all(step.prepared for step in placed[: len(assembly._preparing)]), "all of it comes before the steps of a run"
+    valid: set[tuple[int, int]] = set()
+    everything: set[tuple[int, int]] = set()
+    for step in assembly._preparing:
+        assert spans(assembly, step.inputs) <= valid, f"{step.label} reads what was overwritten or not yet written"
+        written = spans(assembly, step.outputs)
+        valid = {old for old in valid if all(old[1] <= new[0] or new[1] <= old[0] for new in written)} | written
+        everything |= written
+    lasting: set[tuple[int, int]] = set()
+    for step in assembly.steps:
+        if not step.prepared:
+            assert spans(assembly, step.inputs) <= valid, f"{step.label} reads what was overwritten"
+            lasting |= spans(assembly, step.inputs)
+    assert len(everything - lasting) > 20, "scaled weights and the like"
+    nbytes = sum(end - start for start, end in lasting)
+    assert nbytes <= assembly.prepared_memory.total <= 1.05 * nbytes
+
+
+class Scaled(clconv.nn.Module):
+    """A convolution whose weights are scaled before they are packed, and a layer whose weights a run reads as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with seeded(3):
+            self.conv = clconv.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+            self.bn = clconv.nn.BatchNorm2d(8)
+            self.fc = clconv.nn.Linear(8, 5)
+
+    def forward(self, input):
+        return self.fc(F.mean(F.relu(self.bn(self.conv(input))), (2, 3)))
+
+
+PICTURE = np.random.default_rng(1).standard_normal((2, 3, 8, 8), np.float32)
+
+
+def expected(net: Scaled) -> np.ndarray:
+    values = net.state_dict()
+    y = reference.conv(PICTURE, values["conv.weight"], None, ConvGeometry.make((3, 3), padding=1))
+    factor = values["bn.weight"] / np.sqrt(values["bn.running_var"] + 1e-5)
+    y = (y - values["bn.running_mean"][:, None, None]) * factor[:, None, None] + values["bn.bias"][:, None, None]
+    return np.maximum(y, 0).mean((2, 3)) @ values["fc.weight"].T + values["fc.bias"]
+
+
+def right(run: Any, net: Scaled) -> None:
+    np.testing.assert_allclose(run(PICTURE).get(), expected(net), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_are_freed_when_all_is_prepared_from_them(queue) -> None:
+    """They come back when one changes, and go again; what runs read themselves stays."""
+    net = Scaled()
+    run = clconv.compile(net, PICTURE.shape, queue)
+    own = 4 * (8 * 5 + 5)
+    right(run, net)
+    assert run.memory["parameters"] == own
+    for value in (2.0, 3.0):
+        net.bn.weight.value = np.full(8, value, np.float32)
+        right(run, net)
+        assert run.memory["parameters"] == own
+    sent = transfers.to_device
+    right(run, net)
+    assert transfers.to_device - sent == PICTURE.nbytes, "nothing is uploaded again while nothing changes"
+
+
+def test_weights_are_kept_on_request(queue) -> None:
+    """A change is then all that is uploaded."""
+    net = Scaled()
+    run = clconv.compile(net, PICTURE.shape, queue, keep_weights=True)
+    right(run, net)
+    assert run.memory["parameters"] == 4 * net.parameter_count()
+    net.bn.bias.value = np.arange(8, dtype=np.float32)
+    sent = transfers.to_device
+    right(run, net)
+    assert transfers.to_device - sent == PICTURE.nbytes + 4 * 8
+
+
+def test_runs_share_parameters_whatever_they_keep(queue) -> None:
+    """Runs of one network that free, keep and take over the same parameters, in turns."""
+    net = Scaled()
+    first, second = (clconv.compile(net, PICTURE.shape, queue) for _ in range(2))
+    keeping = clconv.compile(net, PICTURE.shape, queue, keep_weights=True)
+    for value in (1.0, 2.0):
+        net.bn.weight.value = np.full(8, value, np.float32)
+        for run in (first, keeping, second):
+            right(run, net)
+            assert keeping.memory["parameters"] == 4 * net.parameter_count(), "the others must not free what one holds"
+    del keeping
+    gc.collect()
+    net.bn.weight.value = np.full(8, 3.0, np.float32)
+    right(first, net)
+    assert first.memory["parameters"] == 4 * (8 * 5 + 5), "freed again once nobody holds them"
+
+
+def test_values_that_only_the_device_has_are_never_lost(queue) -> None:
+    """Statistics that a run in training mode has updated, after that run is gone, through runs that would free them."""
+    net = Scaled()
+    training = clconv.compile(net, PICTURE.shape, queue, training=True)
+    training(PICTURE)
+    before = training.memory["parameters"]
+    inference = clconv.compile(net, PICTURE.shape, queue)
+    inference(PICTURE)
+    assert training.memory["parameters"] == before, "nothing is freed under a run"
+    training(PICTURE)
+    del training
+    gc.collect()
+    result = inference(PICTURE).get()
+    y = reference.conv(PICTURE, net.conv.weight.value, None, ConvGeometry.make((3, 3), padding=1))
+    mean = y.mean((0, 2, 3)) * (1 - 0.9**2)
+    np.testing.assert_allclose(net.bn.running_mean.value, mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, expected(net), rtol=1e-4, atol=1e-5)
+    right(inference, net)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clconv.codegen.plan import KernelSource, Plan
@@ -13,6 +13,7 @@ from clconv.graph.memory import Lifetime, MemoryPlan, plan_memory
 from clconv.graph.network import Parameter
 from clconv.graph.node import Node, topological
 from clconv.graph.passes import optimise
+from clconv.graph.reuse import Ready
 from clconv.graph.schedule import Scheduler, Step, overwrites
 from clconv.graph.trace import Graph
 from clconv.graph.values import Value
@@ -28,12 +29,17 @@ REORDER_WEIGHTS = (1.0, 0.3, 0.0)
 @dataclass(frozen=True)
 class Options:
     """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off;
-    `reuse` prefers parameters whose kernels are built already to better ones, so that another size need not build."""
+    `reuse` prefers what is built already to what is better, so that another size need not build; `tuned` lets the tuning database decide
+    where it can; `keep_weights` leaves parameters on the device when everything is prepared from them; `strict` allows straight sums
+    only."""
 
     algorithms: tuple[tuple[str, str], ...] = ()
     directory: str | None = None
     passes: bool = True
     reuse: bool = False
+    tuned: bool = True
+    keep_weights: bool = False
+    strict: bool = False
 
 
 class Assembly:
@@ -46,17 +52,18 @@ class Assembly:
         options: Options,
         inputs: Sequence[Layout],
         outputs: Sequence[Layout],
-        built: Callable[[KernelSource], bool] | None = None,
+        ready: Ready | None = None,
     ) -> None:
         graph = _with_input_layouts(graph, inputs)
         graph = optimise(graph) if options.passes else graph
         updated = frozenset(id(p) for p, _ in graph.updates)
         schedules = []
         for weight in REORDER_WEIGHTS:
-            scheduler = Scheduler(traits, dict(options.algorithms), updated, weight)
+            scheduler = Scheduler(traits, dict(options.algorithms), updated, weight, options.tuned, options.strict, ready)
             schedules.append((scheduler.run(graph), scheduler))
-        (self.outputs, updates), scheduler = min(schedules, key=lambda pair: pair[1].seconds)
-        self.traits, self.graph = traits, graph
+        self.traits, self.graph, self.ready = traits, graph, ready
+        schedules.sort(key=lambda pair: pair[1].seconds)
+        (self.outputs, updates), scheduler = next((pair for pair in schedules if self._builds_nothing(pair[1].steps)), schedules[0])
         self.steps, self.notes = scheduler.steps, scheduler.notes
         self._input_names = [node["name"] for node in graph.inputs]
         self.constants: list[Any] = []
@@ -65,21 +72,27 @@ class Assembly:
         self._redirect: dict[int, Parameter] = {}
         self._output_views(outputs)
         self._updates(updates)
-        self.plans = self._plans(built)
-        self.memory, self.prepared_memory = self._lifetimes(False), self._lifetimes(True)
+        self.plans = self._plans(self.steps)
+        self._preparing = preparing_order(self.steps)
+        self.memory, self.prepared_memory = self._lifetimes()
 
-    def _plans(self, built: Callable[[KernelSource], bool] | None) -> dict[int, Plan]:
-        """A plan for each step by its id; with `built`, one whose kernels exist, or are planned already, goes before the default one."""
+    def _builds_nothing(self, steps: Sequence[Step]) -> bool:
+        """Whether these steps do with what is built; where it does not matter, any do."""
+        ready = self.ready
+        return ready is None or all(ready.is_built(call.source) for plan in self._plans(steps).values() for call in plan.calls)
+
+    def _plans(self, steps: Sequence[Step]) -> dict[int, Plan]:
+        """A plan for each step by its id; for reuse, one whose kernels are built, or planned already, goes before the default."""
         known: set[KernelSource] = set()
         plans = {}
-        for step in self.steps:
+        for step in steps:
             if _empty(step):
                 continue
             plan = step.plan(self.traits)
-            if built is not None:
-                candidates = itertools.chain([plan], step.other_plans(self.traits))
-                ready = (p for p in candidates if all(c.source in known or built(c.source) for c in p.calls))
-                plan = next(ready, plan)
+            if self.ready is not None:
+                others = itertools.chain([plan], step.other_plans(self.traits))
+                found = (self.ready.plan(step.choice.algorithm, other, known) for other in others)
+                plan = next((other for other in found if other is not None), plan)
             known.update(call.source for call in plan.calls)
             plans[id(step)] = plan
         return plans
@@ -134,22 +147,31 @@ class Assembly:
             saved.append((parameter, value))
         return saved
 
-    def _lifetimes(self, prepared: bool) -> MemoryPlan:
-        lives: dict[int, list[int]] = {}
+    def _lifetimes(self) -> tuple[MemoryPlan, MemoryPlan]:
+        """Plans of the arena, for the temporaries of a run, and of what is prepared for all runs.
+
+        What only preparing reads lives from its writing to its last reading, so that it can lie where later results are to come.
+        """
+        running = [step for step in self.steps if not step.prepared]
+        alignment = max(256, self.traits.buffer_alignment)
+        lasting = {id(value.root) for step in running for value in step.inputs}
+        prepared = [replace(life, last=len(self.steps)) if life.key in lasting else life for life in self._lives(self._preparing)]
+        return plan_memory(self._lives(running, frozenset(life.key for life in prepared)), alignment), plan_memory(prepared, alignment)
+
+    def _lives(self, steps: Sequence[Step], elsewhere: frozenset[Hashable] = frozenset()) -> list[Lifetime]:
+        """Lives of the temporaries, and of the scratch memory, of `steps` that follow one another."""
+        uses: dict[int, list[int]] = {}
         sizes: dict[int, int] = {}
-        end = len(self.steps)
-        for index, step in enumerate(self.steps):
+        found = []
+        for time, step in enumerate(steps):
             for value in step.operands.values():
-                root = value.root
-                if root.origin in ("step", "cat") and root.output is None and id(root) not in self._redirect and root.prepared == prepared:
-                    sizes[id(root)] = root.nbytes
-                    lives.setdefault(id(root), []).append(index)
-        found = [Lifetime(key, sizes[key], 0 if prepared else min(uses), end if prepared else max(uses)) for key, uses in lives.items()]
-        for index, step in enumerate(self.steps):
-            if id(step) in self.plans and step.prepared == prepared:
-                for name, nbytes in self.plans[id(step)].scratch:
-                    found.append(Lifetime((id(step), name), nbytes, index, index))
-        return plan_memory(found, max(256, self.traits.buffer_alignment))
+                root, key = value.root, id(value.root)
+                if root.origin in ("step", "cat") and root.output is None and key not in self._redirect and key not in elsewhere:
+                    sizes[key] = root.nbytes
+                    uses.setdefault(key, []).append(time)
+            if id(step) in self.plans:
+                found += [Lifetime((id(step), name), nbytes, time, time) for name, nbytes in self.plans[id(step)].scratch]
+        return found + [Lifetime(key, sizes[key], min(times), max(times)) for key, times in uses.items()]
 
     def place(self, value: Value) -> Place:
         root = value.root
@@ -165,8 +187,12 @@ class Assembly:
             if not any(root.content is c for c in self.constants):
                 self.constants.append(root.content)
             return Place("constant", next(i for i, c in enumerate(self.constants) if c is root.content), nbytes=root.nbytes)
-        plan, region = (self.prepared_memory, "prepared") if root.prepared else (self.memory, "arena")
-        return Place(region, 0, plan.offsets[id(root)], root.nbytes)
+        return self._temporary(id(root), root.nbytes)
+
+    def _temporary(self, key: Hashable, nbytes: int) -> Place:
+        if key in self.prepared_memory.offsets:
+            return Place("prepared", 0, self.prepared_memory.offsets[key], nbytes)
+        return Place("arena", 0, self.memory.offsets[key], nbytes)
 
     def _number(self, parameter: Parameter) -> int:
         if not any(parameter is p for p in self.parameters):
@@ -174,8 +200,9 @@ class Assembly:
         return next(i for i, p in enumerate(self.parameters) if p is parameter)
 
     def placed(self) -> list[PlacedStep]:
+        """What the executor runs: first all that prepares, in its own order."""
         out = []
-        for step in self.steps:
+        for step in (*self._preparing, *(step for step in self.steps if not step.prepared)):
             plan = self.plans.get(id(step))
             operands = {name: self.place(value) for name, value in step.operands.items()}
             if plan is None:
@@ -184,15 +211,34 @@ class Assembly:
                     continue
             else:
                 outputs = ()
-                memory = self.prepared_memory if step.prepared else self.memory
                 for name, nbytes in plan.scratch:
-                    operands[name] = Place("prepared" if step.prepared else "arena", 0, memory.offsets[(id(step), name)], nbytes)
+                    operands[name] = self._temporary((id(step), name), nbytes)
                 for name in step.problem.outputs:
                     assert name in operands, f"{step.label}: output {name} has no place"
             writes = tuple(operands[n].index for n in step.problem.outputs if n in operands and operands[n].region == "resident")
             algorithm = step.choice.algorithm.name
             out.append(PlacedStep(step.label, str(step.problem), plan, operands, outputs, step.prepared, writes, algorithm))
         return out
+
+
+def preparing_order(steps: Sequence[Step]) -> list[Step]:
+    """The prepared steps, those that lead to the largest results first: at the end there is little room for intermediate ones."""
+    writers: dict[int, list[Step]] = {}
+    for step in steps:
+        for value in step.outputs if step.prepared else ():
+            writers.setdefault(id(value.root), []).append(step)
+    order: dict[int, Step] = {}
+
+    def add(step: Step) -> None:
+        for value in step.inputs:
+            for writer in writers.get(id(value.root), ()):
+                if writer is not step and id(writer) not in order:
+                    add(writer)
+        order.setdefault(id(step), step)
+
+    for step in sorted((step for step in steps if step.prepared), key=lambda s: -max(v.root.nbytes for v in s.outputs)):
+        add(step)
+    return list(order.values())
 
 
 def _empty(step: Step) -> bool:

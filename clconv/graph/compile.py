@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import weakref
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clconv.codegen.plan import KernelSource
@@ -16,6 +17,7 @@ from clconv.graph.network import Network, Parameter, Shapes
 from clconv.graph.node import Node
 from clconv.graph.overlap import check_overlap
 from clconv.graph.recovery import restore
+from clconv.graph.reuse import Ready
 from clconv.graph.schedule import Step
 from clconv.graph.trace import Graph
 from clconv.graph.validate import check_algorithms, check_graph
@@ -24,10 +26,13 @@ from clconv.runtime.context import default_queue, device_of, traits_of
 from clconv.runtime.executor import Executor
 from clconv.runtime.launch import Launch, is_built
 from clconv.runtime.programs import programs_for
-from clconv.runtime.resident import Resident
+from clconv.runtime.resident import Resident, preparing
 from clconv.tensor import PLAIN, Layout
 
 MOST_VARIANTS = 64
+
+_history: weakref.WeakKeyDictionary[Network, dict[tuple[int, bool], set[tuple[tuple[int, ...], ...]]]] = weakref.WeakKeyDictionary()
+_history_lock = threading.Lock()
 
 
 @dataclass
@@ -70,16 +75,39 @@ class Run:
         if found is not None:
             self._variants.move_to_end((inputs, outputs))
             return found
-        built = self._is_built if self.options.reuse else None
-        assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs, built)
+        ready = Ready(self.traits, self._is_built) if self.options.reuse else None
+        assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs, ready)
         steps = assembly.placed()
         residents = [self._resident(parameter) for parameter in assembly.parameters]
         sizes = assembly.memory.total, assembly.prepared_memory.total
-        executor = Executor(self.queue, steps, *sizes, assembly.constants, residents, self.options.directory)
+        options = self.options
+        executor = Executor(self.queue, steps, *sizes, assembly.constants, residents, options.directory, options.keep_weights)
         found = self._variants[(inputs, outputs)] = Variant(assembly, executor)
         while len(self._variants) > MOST_VARIANTS:
             del self._variants[next(key for key in self._variants if key != self._plain)]
         return found
+
+    def retune(self) -> int:
+        """Choose again by what the tuning database holds now, and build whatever that needs; the number of operations that changed.
+
+        A run compiled with `reuse=True` gets the parameters it had to do without. On an error the run stays as it was.
+
+        >>> run = compile(net, shape); tune_network(net, shape, run.queue); run.retune()   # doctest: +SKIP
+        12
+        """
+        with self._lock:
+            before, options = self._variants, self.options
+            self._variants, self.options = OrderedDict(), replace(options, reuse=False, tuned=True)
+            try:
+                assembly = self._variant(*self._plain).assembly
+            except BaseException:
+                self._variants, self.options = before, options
+                raise
+        was, now = (
+            Counter((step.label, str(step.problem), a.plans.get(id(step))) for step in a.steps)
+            for a in (before[self._plain].assembly, assembly)
+        )
+        return (now - was).total()
 
     def _is_built(self, source: KernelSource) -> bool:
         return is_built(source, programs_for(self.queue.context, self.queue.device), self.options.directory)
@@ -168,13 +196,21 @@ class Run:
         return values
 
     def _bring(self, variant: Variant) -> None:
-        """Upload parameters that changed on the host, and redo what was prepared from them."""
+        """Upload parameters that changed on the host, redo what was prepared from them, and free those that no run reads itself.
+
+        A parameter whose newest value is nowhere but on the device stays there.
+        """
         versions = [parameter.version for parameter in variant.assembly.parameters]
         if versions == variant.prepared_for:
             return
-        for parameter, resident in zip(variant.assembly.parameters, variant.executor.residents, strict=True):
-            parameter.bring(resident)
-        variant.executor.prepare()
+        pairs = list(zip(variant.assembly.parameters, variant.executor.residents, strict=True))
+        with preparing:
+            for parameter, resident in pairs:
+                parameter.bring(resident)
+            variant.executor.prepare()
+            for parameter, resident in pairs:
+                if parameter.outlives(resident):
+                    resident.free()
         variant.prepared_for = versions
 
     def _advance(self, variant: Variant) -> None:
@@ -201,12 +237,13 @@ class Run:
 
     @property
     def memory(self) -> dict[str, int]:
-        """Bytes on the device: "activations" (arena), "prepared" (packed weights and the like), "parameters"."""
+        """Bytes on the device: "activations" (arena, scratch too), "prepared" (packed weights and the like), "parameters" (originals that
+        are still there)."""
         executor = self._main.executor
         return {
             "activations": executor.arena_bytes,
             "prepared": executor.prepared_bytes,
-            "parameters": sum(resident.buffer.size for resident in executor.residents),
+            "parameters": sum(resident.nbytes for resident in executor.residents),
         }
 
     @property
@@ -217,7 +254,8 @@ class Run:
     def explain(self) -> str:
         """Which algorithm each operation got, why, and where tensors are reordered; estimates are marked as such."""
         assembly = self._main.assembly
-        return explain(assembly.steps, assembly.notes, self.traits.label, self.memory)
+        text = explain(assembly.steps, assembly.notes, self.traits.label, self.memory)
+        return text + "\nkernels that were built already go before better ones; run.retune() builds those" if self.options.reuse else text
 
     def profile(self, *inputs: Any, repeats: int = 10, scalars: Mapping[str, float] | None = None) -> Profile:
         """Median device time of every launch; print it. Runs `repeats` + 2 times; parameters that a run updates are updated.
@@ -265,9 +303,13 @@ def compile_graph(
     kernels: str | None = None,
     passes: bool = True,
     reuse: bool = False,
+    tuned: bool = True,
+    keep_weights: bool = False,
+    strict: bool = False,
 ) -> Run:
     """As `compile`, for a graph; `passes=False` leaves it as it was traced."""
-    return Run(graph, queue or default_queue(), Options(tuple((algorithms or {}).items()), kernels, passes, reuse))
+    options = Options(tuple((algorithms or {}).items()), kernels, passes, reuse, tuned, keep_weights, strict)
+    return Run(graph, queue or default_queue(), options)
 
 
 def compile(
@@ -278,13 +320,21 @@ def compile(
     *,
     algorithms: Mapping[str, str] | None = None,
     kernels: str | None = None,
-    reuse: bool = False,
+    reuse: bool | None = None,
+    tuned: bool = True,
+    keep_weights: bool = False,
+    strict: bool = False,
 ) -> Run:
     """`net` made ready for inputs of `input_shape` (N, C, spatial...; a dict by name for several inputs) on `queue`'s device.
 
     `training` runs batch normalisation and dropout in training mode and updates running statistics. `algorithms` forces some by layer
     name pattern ({"layer1.*": "conv_direct"}); `kernels` names a directory with edited templates; `reuse` takes kernels that this
-    process has built already where they fit, so that another batch or image size starts at once, perhaps a little slower.
+    process has built already where they fit, so that another batch or image size starts at once, perhaps a little slower (`run.retune()`
+    builds the rest): by default when `net` has been compiled for another size, but not yet for this one; `tuned=False` ignores what
+    `clconv tune` has measured and chooses by estimates alone; `keep_weights` holds parameters on the device that are only needed
+    to pack them, so that a changed one is all that is uploaded.
+    `strict` leaves out algorithms that trade accuracy for speed: minimal filtering (Winograd) rounds more than a straight sum, and
+    spreads a NaN or infinity of the input over the tiles that read it.
     Several outputs come as a tuple.
 
     >>> run = compile(models.lenet5(), (1, 1, 28, 28))   # doctest: +SKIP
@@ -293,5 +343,16 @@ def compile(
     """
     if not isinstance(net, Network):
         raise ArrayError(f"compile: expected a network (a module, or what a file holds), got {type(net).__name__}; graphs: compile_graph")
-    options = Options(tuple((algorithms or {}).items()), kernels, True, reuse)
-    return Run(net.trace(input_shape, training), queue or default_queue(), options, net)
+    queue, graph = queue or default_queue(), net.trace(input_shape, training)
+    device_of(queue)
+    shapes, known = tuple(node.shape for node in graph.inputs), _compiled(net, queue.context, training)
+    reuse = bool(known) and shapes not in known if reuse is None else reuse
+    run = Run(graph, queue, Options(tuple((algorithms or {}).items()), kernels, True, reuse, tuned, keep_weights, strict), net)
+    known.add(shapes)
+    return run
+
+
+def _compiled(net: Network, context: Any, training: bool) -> set[tuple[tuple[int, ...], ...]]:
+    """The shapes of inputs that this network has been compiled for in this context."""
+    with _history_lock:
+        return _history.setdefault(net, {}).setdefault((context.int_ptr, training), set())

@@ -58,13 +58,7 @@ class Parameter:
     @property
     def value(self) -> np.ndarray:
         """The current value as a float32 array of its own; assigning one of the same shape replaces it."""
-        latest, version = self._latest, self.version
-        if latest is None:
-            return self._value.copy()
-        value = latest.read()
-        if version == self.version:  # else another thread has run a training step meanwhile, whose result must not be lost
-            self._value, self._latest = value, None
-        return value.copy()
+        return self._current().copy()
 
     @value.setter
     def value(self, array: np.ndarray) -> None:
@@ -77,10 +71,20 @@ class Parameter:
         self._value = np.array(array, np.float32)
         self.changed()
 
+    def _current(self) -> np.ndarray:
+        """The current value, not to be changed."""
+        latest, version = self._latest, self.version
+        if latest is None:
+            return self._value
+        value = latest.read()
+        if version == self.version:  # else another thread has run a training step meanwhile, whose result must not be lost
+            self._value, self._latest = value, None
+        return value
+
     def bring(self, resident: Residence) -> None:
         """Make `resident` hold the current value."""
         if resident.version != self.version:
-            resident.write(self.value, self.version)
+            resident.write(self._current(), self.version)
 
     def advance(self, resident: Residence) -> None:
         """The device changed the value in `resident`: it is the newest now."""
@@ -204,8 +208,12 @@ class Network:
             )
         for name in names:
             parameter = self.named_parameters()[name]
-            if not name.rpartition(".")[2].startswith("running_"):
+            if not self.is_statistic(name):
                 parameter.trainable = trainable
+
+    def is_statistic(self, name: str) -> bool:
+        """Whether the parameter of that name is a running statistic, which no optimiser may touch."""
+        return name.rpartition(".")[2].startswith("running_")
 
     def trainable_parameters(self) -> dict[str, Parameter]:
         return {name: p for name, p in self.named_parameters().items() if p.trainable}

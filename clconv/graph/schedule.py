@@ -13,16 +13,20 @@ from clconv.device import DeviceTraits
 from clconv.graph.network import Parameter
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import OPS, Lowering
+from clconv.graph.reuse import Asked, Ready
 from clconv.graph.trace import Graph
 from clconv.graph.values import Value
 from clconv.problem import MapProblem, Problem, ReorderProblem
-from clconv.tensor import PLAIN, Blocked, Layout, Packed, Strided, TensorSpec, contiguous_strides
+from clconv.tensor import PLAIN, Blocked, Layout, Packed, Strided, TensorSpec, Transformed, contiguous_strides
 from clconv.tuning.select import Choice, choose, describe, same_storage
 
 
 @dataclass(eq=False)
 class Step:
-    """One problem with the values it reads and writes. `fixed` holds the layouts of operands that are views of their values."""
+    """One problem with the values it reads and writes. `fixed` holds the layouts of operands that are views of their values.
+
+    `stored` says how its inputs came before they were reordered for it, `settled` which of them do not change from run to run.
+    """
 
     label: str
     problem: Problem
@@ -30,6 +34,8 @@ class Step:
     operands: dict[str, Value]
     fixed: dict[str, Layout] = field(default_factory=dict)
     prepared: bool = False
+    stored: Mapping[str, Layout] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
 
     @cached_property
     def inputs(self) -> list[Value]:
@@ -59,7 +65,9 @@ class Scheduler:
     """Turns a graph into steps for one device.
 
     `forced` maps label patterns to algorithm names; `updated` holds the ids of parameters that a run changes. Each operation takes what is
-    best for itself; `reorder_weight` below 1 lets it count on its neighbours sharing the cost of a reorder.
+    best for itself; `reorder_weight` below 1 lets it count on its neighbours sharing the cost of a reorder. `tuned` lets the tuning
+    database decide where it can; `strict` allows straight sums only, as does a node with an attribute of that name for itself. `built`
+    prefers what needs no build.
     """
 
     def __init__(
@@ -68,8 +76,14 @@ class Scheduler:
         forced: Mapping[str, str] | None = None,
         updated: frozenset[int] = frozenset(),
         reorder_weight: float = 1.0,
+        tuned: bool = True,
+        strict: bool = False,
+        built: Ready | None = None,
     ) -> None:
         self.traits = traits
+        self.built = built
+        self.tuned = tuned
+        self.strict = strict
         self.reorder_weight = reorder_weight
         self.forced = dict(forced or {})
         self.updated = updated
@@ -113,7 +127,12 @@ class Scheduler:
         stored = {name: value.layout for name, value in named.items() if name not in fixed}
         ready = bool(named) and all(value.prepared for value in named.values()) and not getattr(problem, "scalars", ())
         prepared = frozenset(name for name, value in named.items() if value.prepared and not ready)
-        choice = choose(problem, self.traits, stored, prepared, self._forced(node, problem), 1.0 if ready else self.reorder_weight)
+        weight = 1.0 if ready else self.reorder_weight
+        strict = self.strict or node.attributes.get("strict", False)
+        forced = self._forced(node, problem)
+        choice = choose(problem, self.traits, stored, prepared, forced, weight, self.tuned, strict)
+        if self.built is not None:
+            choice = self.built.choice(choice, Asked(problem, stored, prepared, forced, weight, strict))
         operands = {}
         for name, value in named.items():
             if name in fixed:
@@ -126,7 +145,7 @@ class Scheduler:
         for name, spec in zip(lowering.outputs, node.results, strict=True):
             operands[name] = Value.stored_as(spec, choice.wants.get(name, PLAIN), prepared=ready)
             outs.append(operands[name])
-        self.steps.append(Step(node.label or node.op, problem, choice, operands, fixed, ready))
+        self.steps.append(Step(node.label or node.op, problem, choice, operands, fixed, ready, stored, prepared))
         return outs
 
     def _forced(self, node: Node, problem: Problem) -> str | None:
@@ -147,7 +166,7 @@ class Scheduler:
             if isinstance(wanted, Blocked):
                 value.box.grow(wanted.halo)
             return value
-        if isinstance(wanted, Packed) and isinstance(value.spec.layout, Blocked):
+        if isinstance(wanted, Packed | Transformed) and isinstance(value.spec.layout, Blocked | Strided):
             value = self.stored(value, PLAIN, label)
         key = (id(value), ("blocked", wanted.block) if isinstance(wanted, Blocked) else wanted)
         copy = self.copies.get(key)

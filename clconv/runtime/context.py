@@ -91,7 +91,22 @@ def default_queue(name: str | None = None) -> cl.CommandQueue:
     >>> default_queue() is default_queue()
     True
     """
-    device = find_device(name)
+    return _queue(find_device(name))
+
+
+def queue_like(traits: DeviceTraits) -> cl.CommandQueue:
+    """The library's queue of the first device with exactly these traits: the device that another process speaks of.
+
+    >>> queue_like(traits_of(find_device())) is default_queue()
+    True
+    """
+    for device in list_devices():
+        if traits_of(device) == traits:
+            return _queue(device)
+    raise DeviceError(f"no OpenCL device here is {traits.identity} with driver {traits.driver}; parts of a device cannot be named")
+
+
+def _queue(device: cl.Device) -> cl.CommandQueue:
     with _lock:
         if device not in _queues:
             context = _context(device)

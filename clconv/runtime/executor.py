@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyopencl as cl
 
 from clconv.codegen.plan import Plan
-from clconv.codegen.render import RenderedKernel, check_directory, render
+from clconv.codegen.render import RenderedKernel, check_directory
 from clconv.device import DeviceTraits
 from clconv.errors import TemplateError
 from clconv.runtime.context import traits_of
 from clconv.runtime.failure import device_error, reported, size_text
-from clconv.runtime.launch import Launch, bind, check_bindings, rendered
+from clconv.runtime.launch import Launch, bind, check_bindings
 from clconv.runtime.programs import Programs, programs_for
 from clconv.runtime.resident import Resident, is_in_order
+from clconv.runtime.texts import rendered_text
 from clconv.runtime.transfer import upload
 
 log = logging.getLogger(__name__)
@@ -62,17 +63,19 @@ class Timing:
 
 @dataclass
 class _Open:
-    """Kernel arguments to set before each run, by input, output or scalar."""
+    """Kernel arguments to set before each run, by input, output or scalar; `residents` those to set before each preparation."""
 
     buffers: dict[tuple[str, int], list[tuple[cl.Kernel, int]]] = field(default_factory=dict)
+    residents: dict[int, list[tuple[cl.Kernel, int]]] = field(default_factory=dict)
     scalars: dict[str, list[tuple[cl.Kernel, int, type]]] = field(default_factory=dict)
 
 
 class Executor:
     """Builds what is missing, binds once; a run sets the open arguments and enqueues. Not re-entrant: the caller lets one thread in.
 
-    What the driver refuses is raised as DeviceError. The executor can be used again then: the next run sets and enqueues everything anew;
-    `written` then numbers the parameters that the failed run had changed already.
+    Parameters that only prepared steps read are held during `prepare` only, so that their memory can be freed after it; `keep_weights`
+    holds them too. What the driver refuses is raised as DeviceError. The executor can be used again then: the next run sets and enqueues
+    everything anew; `written` then numbers the parameters that the failed run had changed already.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Executor:
         constants: Sequence[np.ndarray] = (),
         residents: Sequence[Resident] = (),
         directory: str | None = None,
+        keep_weights: bool = False,
     ) -> None:
         check_directory(directory)
         self.queue = queue
@@ -91,6 +95,7 @@ class Executor:
         self.steps = tuple(steps)
         self.arena_bytes, self.prepared_bytes = arena_bytes, prepared_bytes
         self.residents = tuple(residents)
+        self._held = frozenset(range(len(self.residents)) if keep_weights else _residents_of_runs(self.steps))
         self.directory = directory
         self.in_order = is_in_order(queue)
         self.written: set[int] = set()
@@ -101,6 +106,8 @@ class Executor:
         self._constants = [self._allocate(array.nbytes, "a constant") for array in constants]
         for buffer, array in zip(self._constants, constants, strict=True):
             upload(queue, buffer, array)
+        for index in self._held:
+            self.residents[index].hold(self)
         self._prepare, self._run = self._bind_all()
         self._writes = [step.writes for step in self.steps if not step.prepared for _ in self._launches_of(step)]
 
@@ -113,16 +120,17 @@ class Executor:
         return step.plan.calls if step.plan else step.outputs
 
     def _memory(self, place: Place) -> cl.Buffer | None:
+        """The buffer to bind; None for what is only known when a run, or a preparation, begins."""
         if place.region in ("arena", "prepared"):
             whole = self._arena if place.region == "arena" else self._prepared
             return whole[place.offset : place.offset + max(place.nbytes, 4)]
         if place.region == "constant":
             return self._constants[place.index]
-        return self.residents[place.index].buffer if place.region == "resident" else None
+        return self.residents[place.index].buffer if place.region == "resident" and place.index in self._held else None
 
     def _bind_all(self) -> tuple[list[Launch | Place], list[Launch | Place]]:
         programs = programs_for(self.queue.context, self.queue.device)
-        self._build(programs)
+        texts = self._build(programs)
         prepare: list[Launch | Place] = []
         run: list[Launch | Place] = []
         for step in self.steps:
@@ -133,31 +141,37 @@ class Executor:
             with reported(f"divide the memory for {step.label}", self.queue.device):
                 memory = {name: m for name, place in step.operands.items() if (m := self._memory(place)) is not None}
             for call in step.plan.calls:
-                launch = bind(call, programs, memory, label=step.label, directory=self.directory)
+                launch = bind(call, programs, memory, label=step.label, text=texts[id(call)])
                 target.append(launch)
                 for operand, arguments in launch.open_buffers.items():
                     place = step.operands[operand]
-                    for index in arguments:
-                        self._open.buffers.setdefault((place.region, place.index), []).append((launch.kernel, index))
-                for name, uses in launch.open_scalars.items():
-                    self._open.scalars.setdefault(name, []).extend((launch.kernel, index, kind) for index, kind in uses)
+                    uses = [(launch.kernel, index) for index in arguments]
+                    if place.region == "resident":
+                        self._open.residents.setdefault(place.index, []).extend(uses)
+                    else:
+                        self._open.buffers.setdefault((place.region, place.index), []).extend(uses)
+                for name, scalars in launch.open_scalars.items():
+                    self._open.scalars.setdefault(name, []).extend((launch.kernel, index, kind) for index, kind in scalars)
         return prepare, run
 
-    def _build(self, programs: Programs) -> None:
-        """All kernels that are missing, at once; errors end with the command that shows the kernel at fault."""
-        kernels: dict[RenderedKernel, None] = {}
+    def _build(self, programs: Programs) -> dict[int, RenderedKernel]:
+        """All kernels that are missing, at once; errors end with the command that shows the kernel at fault. Returns the kernels by the
+        ids of their calls."""
+        texts: dict[int, RenderedKernel] = {}
+        kernels: list[RenderedKernel] = []
         commands: dict[str, str] = {}
         for step in self.steps:
             try:
-                own = rendered(step.plan.calls, self.directory) if step.plan else []
                 for call in step.plan.calls if step.plan else ():
-                    check_bindings(call, render(call.source, self.directory))
+                    text = texts[id(call)] = rendered_text(call.source, self.directory)
+                    check_bindings(call, text)
+                    if text.symbol not in commands:
+                        kernels.append(text)
+                        commands[text.symbol] = reproduce(step, self.directory)
             except TemplateError as error:
                 raise TemplateError(f"{error}\nreproduce: {reproduce(step, self.directory)}") from error
-            kernels.update(dict.fromkeys(own))
-            for kernel in own:
-                commands.setdefault(kernel.symbol, reproduce(step, self.directory))
         programs.kernels(kernels, commands)
+        return texts
 
     @property
     def launches(self) -> list[Launch]:
@@ -182,26 +196,41 @@ class Executor:
             raise device_error(f"set the scalar {name}", error, self.queue.device) from error
 
     def prepare(self) -> None:
-        """Run what depends on parameters and constants only. On an out-of-order queue the last run must be over, and the next waits."""
-        self._last = self._enqueue(self._prepare, self._waits(None)) or self._last
+        """Run what depends on parameters and constants only, all of it in order: intermediate results share memory.
+
+        On an out-of-order queue the last run must be over, and the next waits.
+        """
+        try:
+            for number, uses in self._open.residents.items():
+                buffer = self.residents[number].buffer
+                for kernel, index in uses:
+                    kernel.set_arg(index, buffer)
+        except cl.Error as error:
+            raise device_error("hand parameters to the kernels", error, self.queue.device) from error
+        event = self._enqueue(self._prepare, self._waits(None, range(len(self.residents))))
+        if event is not None:
+            self._last = event
+            for resident in self.residents:
+                resident.last = (self.queue, event)
 
     def run(self, external: Mapping[tuple[str, int], cl.Buffer], wait_for: list[cl.Event] | None = None) -> cl.Event | None:
         """Enqueue one run on `external` buffers, keyed ("input" | "output", number); the event is that of the last launch."""
         self.written.clear()
         self._set_external(external)
-        self._last = self._enqueue(self._run, self._waits(wait_for), external)
+        self._last = self._enqueue(self._run, self._waits(wait_for, self._held), external)
         if self._last is not None:
-            for resident in self.residents:
-                resident.last = (self.queue, self._last)
+            latest = (self.queue, self._last)
+            for index in self._held:
+                self.residents[index].last = latest
         return self._last
 
-    def _waits(self, wait_for: list[cl.Event] | None) -> list[cl.Event] | None:
+    def _waits(self, wait_for: list[cl.Event] | None, residents: Iterable[int]) -> list[cl.Event] | None:
         """`wait_for`, and what this queue's own order does not see to: the run before, and other runs on the same parameters."""
         events = list(wait_for or ())
         if not self.in_order and self._last is not None:
             events.append(self._last)
-        for resident in self.residents:
-            events += resident.pending(self.queue, self.in_order)
+        for index in residents:
+            events += self.residents[index].pending(self.queue, self.in_order)
         return list(dict.fromkeys(events)) or None
 
     def _set_external(self, external: Mapping[tuple[str, int], cl.Buffer]) -> None:
@@ -272,12 +301,18 @@ class Executor:
     def sources(self, label: str) -> str:
         """The OpenCL C of every kernel that steps of this label run."""
         found = [call.source for step in self.steps if step.label == label and step.plan for call in step.plan.calls]
-        return "\n".join(render(source, self.directory).text for source in dict.fromkeys(found))
+        return "\n".join(rendered_text(source, self.directory).text for source in dict.fromkeys(found))
 
     def poison(self) -> None:
         """Fill the arena with NaN; a run must not notice."""
         if self.arena_bytes:
             cl.enqueue_fill_buffer(self.queue, self._arena, np.float32(np.nan), 0, self.arena_bytes // 4 * 4)
+
+
+def _residents_of_runs(steps: Sequence[PlacedStep]) -> set[int]:
+    """The parameters that steps of every run read or write."""
+    places = (place for step in steps if not step.prepared for place in step.operands.values())
+    return {place.index for place in places if place.region == "resident"}
 
 
 def reproduce(step: PlacedStep, directory: str | None) -> str:

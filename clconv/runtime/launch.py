@@ -10,10 +10,11 @@ import numpy as np
 import pyopencl as cl
 
 from clconv.codegen.plan import KernelCall, KernelSource, Scalar
-from clconv.codegen.render import RenderedKernel, render
+from clconv.codegen.render import RenderedKernel
 from clconv.errors import TemplateError
 from clconv.runtime.failure import reported
 from clconv.runtime.programs import Programs
+from clconv.runtime.texts import rendered_text
 
 SCALARS = {"int": np.int32, "uint": np.uint32, "float": np.float32, "long": np.int64, "ulong": np.uint64}
 MEMORY: TypeAlias = "cl.Buffer | None"
@@ -42,12 +43,12 @@ class Launch:
 
 def rendered(calls: Iterable[KernelCall], directory: str | None = None) -> list[RenderedKernel]:
     """The distinct kernels that `calls` need, in order."""
-    return list(dict.fromkeys(render(call.source, directory) for call in calls))
+    return list(dict.fromkeys(rendered_text(call.source, directory) for call in calls))
 
 
 def is_built(source: KernelSource, programs: Programs, directory: str | None = None) -> bool:
     """Whether the kernel can be launched without building anything."""
-    return programs.has([render(source, directory).symbol])
+    return programs.has_seen(source) and programs.has([rendered_text(source, directory).symbol])
 
 
 def bind(
@@ -58,14 +59,16 @@ def bind(
     label: str = "",
     directory: str | None = None,
     reproduce: str = "",
+    text: RenderedKernel | None = None,
 ) -> Launch:
-    """A Launch of `call`; operands missing from `memory` stay open and are set before each run.
+    """A Launch of `call`; operands missing from `memory` stay open and are set before each run. `text`: its kernel, checked already.
 
     Raises TemplateError where the kernel's arguments are not those that the plan binds (an edited template), DeviceError when the driver
     does not make the kernel.
     """
-    text = render(call.source, directory)
-    check_bindings(call, text)
+    if text is None:
+        text = rendered_text(call.source, directory)
+        check_bindings(call, text)
     program = programs.kernels([text], reproduce)[text.symbol]
     with reported(f"set up kernel {call.source.entry}{f' of {label}' if label else ''}", programs.device):
         launch = Launch(cl.Kernel(program, text.symbol), call.global_size, (*call.source.group,), label, call)

@@ -17,6 +17,7 @@ from typing import cast
 import pyopencl as cl
 import pyopencl._cl as _cl
 
+from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import RenderedKernel, numbered
 from clconv.device import DeviceTraits
 from clconv.errors import BuildError, DeviceError
@@ -59,11 +60,12 @@ class BinaryCache:
     """Programs as the driver compiled them, one file each, in a directory that only its owner may write.
 
     A file is MAGIC, SHA-256 over key and binary, binary. The driver never sees a binary whose hash is wrong: a truncated one can crash
-    the process. Whatever goes wrong, `load` gives None and `store` does nothing.
+    the process. Whatever goes wrong, `load` gives None and `store` does nothing. Without `durable`, a power failure may lose what was
+    stored last: right for what is quickly made again.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, durable: bool = True) -> None:
+        self.directory, self.durable = directory, durable
 
     def path(self, key: str) -> Path:
         return self.directory / key
@@ -94,7 +96,8 @@ class BinaryCache:
                 with os.fdopen(handle, "wb") as file:
                     file.write(MAGIC + _seal(key, binary) + binary)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if self.durable:
+                        os.fsync(file.fileno())
                 os.replace(temporary, self.path(key))
             except OSError:
                 os.unlink(temporary)
@@ -148,6 +151,7 @@ class Programs:
         self.device = device
         self.cache = cache
         self._programs: dict[str, cl.Program] = {}
+        self._sources: set[KernelSource] = set()
         self._lock = threading.Lock()
 
     def kernels(self, rendered: Iterable[RenderedKernel], reproduce: Reproduce = "") -> dict[str, cl.Program]:
@@ -164,11 +168,16 @@ class Programs:
             missing = [wanted[symbol] for symbol in sorted(wanted.keys() - self._programs.keys())]
             for start in range(0, len(missing), KERNELS_PER_PROGRAM):
                 self._programs.update(self._obtain(missing[start : start + KERNELS_PER_PROGRAM], reproduce))
+            self._sources.update(kernel.source for kernel in missing)
             return {symbol: self._programs[symbol] for symbol in wanted}
 
     def has(self, symbols: Iterable[str]) -> bool:
         """Whether all of these kernels are built already."""
         return self._programs.keys() >= set(symbols)
+
+    def has_seen(self, source: KernelSource) -> bool:
+        """Whether some kernel of this source is built; where templates are edited it may be another one than `source` gives now."""
+        return source in self._sources
 
     def _obtain(self, kernels: Sequence[RenderedKernel], reproduce: Reproduce) -> dict[str, cl.Program]:
         source = "\n".join(kernel.text for kernel in kernels)

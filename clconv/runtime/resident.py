@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
+
 import numpy as np
 import pyopencl as cl
 
 from clconv.runtime.failure import reported, size_text
 from clconv.runtime.transfer import download, upload
 
+# Filling a parameter's memory, preparing from it and freeing it must not mix with another run's doing so.
+preparing = threading.Lock()
+
 
 class Resident:
-    """One buffer in one context, filled with `version` of a parameter's value; plain layout, float32.
+    """Memory in one context for `version` of a parameter's value; plain layout, float32. There is none until somebody needs it.
 
-    Several runs may share it, on several queues: `last` is the queue and the event of the latest that reads or writes it.
+    Several runs may share it, on several queues: `last` is the queue and the event of the latest that reads or writes it. Those in
+    `holders` have bound the buffer to their kernels, which forbids to free it.
     """
 
     def __init__(self, queue: cl.CommandQueue, shape: tuple[int, ...]) -> None:
@@ -20,10 +27,33 @@ class Resident:
         self.shape = shape
         self.version = -1
         self.last: tuple[cl.CommandQueue, cl.Event] | None = None
+        self.holders: weakref.WeakSet[object] = weakref.WeakSet()
         self.in_order = is_in_order(queue)
-        nbytes = 4 * max(1, int(np.prod(shape)))
-        with reported(f"allocate {size_text(nbytes)} for a parameter of shape {shape}", queue.device):
-            self.buffer = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, nbytes)
+        self._buffer: cl.Buffer | None = None
+
+    @property
+    def buffer(self) -> cl.Buffer:
+        """The memory, allocated where there is none. Raises DeviceError when the device has no room."""
+        if self._buffer is None:
+            nbytes = 4 * max(1, int(np.prod(self.shape)))
+            with reported(f"allocate {size_text(nbytes)} for a parameter of shape {self.shape}", self.queue.device):
+                self._buffer = cl.Buffer(self.queue.context, cl.mem_flags.READ_WRITE, nbytes)
+        return self._buffer
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the device now."""
+        return self._buffer.size if self._buffer is not None else 0
+
+    def hold(self, holder: object) -> cl.Buffer:
+        """The buffer, which stays the same as long as `holder` lives."""
+        self.holders.add(holder)
+        return self.buffer
+
+    def free(self) -> None:
+        """Give the memory back unless somebody holds it; the value must be elsewhere. Commands that still use it finish first."""
+        if not self.holders:
+            self._buffer, self.version = None, -1
 
     def pending(self, queue: cl.CommandQueue, in_order: bool) -> list[cl.Event]:
         """What a command on `queue` must wait for before it may touch the buffer: nothing where the queue's own order sees to it."""

@@ -216,7 +216,9 @@ class Trainer:
         key = (training, tuple(shapes.items()) if isinstance(shapes, dict) else shapes, wanted)
         run = self._runs.get(key)
         if run is None:
-            run = self._runs[key] = compile_graph(self._graph(shapes, wanted, training), self.queue, **self._options)
+            reuse = any(known == training for known, *_ in self._runs)
+            run = compile_graph(self._graph(shapes, wanted, training), self.queue, reuse=reuse, **self._options)
+            self._runs[key] = run
         return run
 
     def _graph(self, shapes: Any, target: TensorSpec, training: bool) -> Graph:
