@@ -32,6 +32,29 @@ _import_installed()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", metavar="NAME", default=None, help="part of the name of the OpenCL device (or platform) to run on")
+    several = "run every N-th of the chosen tests from the I-th on, so that N processes share them"
+    parser.addoption("--part", metavar="I/N", type=part_of, default=(1, 1), help=several)
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """The two numbers of `--part`.
+
+    >>> part_of("2/3")
+    (2, 3)
+    """
+    numbers = [int(number) if number.isdecimal() else 0 for number in text.split("/")]
+    if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
+        raise pytest.UsageError(f"--part: expected I/N with 1 <= I <= N, as 1/2, got {text!r}")
+    return numbers[0], numbers[1]
+
+
+@pytest.hookimpl(trylast=True)  # after the marks have chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    first, step = config.getoption("--part")
+    kept = items[first - 1 :: step]
+    if left := [item for item in items if item not in kept]:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
 
 
 def pytest_configure(config: pytest.Config) -> None:
