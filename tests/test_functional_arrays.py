@@ -114,7 +114,7 @@ def test_class_numbers_and_statistics_may_be_views(queue):
     np.testing.assert_allclose(content(var)[0], 0.9 + 0.1 * X.var(axis=(0, 2, 3)) * 60 / 59, rtol=1e-6)
 
 
-@pytest.mark.parametrize("view", [slice_of_a_larger, every_second, one_element_later])
+@pytest.mark.parametrize("view", [pytest.param(slice_of_a_larger, marks=pytest.mark.exhaustive), every_second, one_element_later])
 def test_out_may_be_a_view(queue, view):
     """What lies around the view keeps its value."""
     nothing = np.full(CONVOLVED.shape, 5, np.float32)

@@ -188,6 +188,7 @@ def test_groups_of_work_items_as_on_gpus(case: str, kind: str) -> None:
             check_avg(problem, DeviceTraits.gpu())
 
 
+@pytest.mark.exhaustive
 def test_float16_maximum() -> None:
     problem = parse("maxpool n2c3i11x13f3x3s2p1:f16")
     check_max(problem, image(problem).astype(np.float16))

@@ -57,7 +57,7 @@ def error_of_shift(x: np.ndarray, axis: int) -> np.ndarray:
     return 2.0**-24 * (2 * EXP_ULPS + farthest + 2 * np.sqrt(length) + farthest.max(axis=axis, keepdims=True) + 2)
 
 
-@combinations({("own", "float32", False), ("own", "float32", True), ("gpu", "float32", False)})
+@combinations({("own", "float32", False), ("own", "float32", True)})
 def test_forward(log, dtype, device):
     rng = np.random.default_rng(0)
     for shape, axis in CASES:
@@ -72,7 +72,7 @@ def test_forward(log, dtype, device):
         assert (np.abs(got - expected) <= bound).all(), (shape, axis, np.abs(got - expected).max())
 
 
-@combinations({("own", "float32", False), ("own", "float32", True), ("own", "float16", False)})
+@combinations({("own", "float32", False), ("own", "float16", False)})
 def test_backward(log, dtype, device):
     rng = np.random.default_rng(1)
     for shape, axis in CASES:
