@@ -87,6 +87,9 @@ MORE_GRADIENT_CASES = {
     "unet": (lambda: Pooled(models.unet(width=8, num_classes=10)), (2, 1, 32, 32), 1e-4),
     "dcgan discriminator": (lambda: Pooled(models.dcgan_discriminator(ndf=8)), (4, 3, 64, 64), 1e-3),
 }
+STRAIGHT_SUMS = {"googlenet"}
+"""Networks of so many ReLUs that with the rounding of minimal filtering, ten times that of straight sums, some decision always falls
+otherwise: with it single gradients are 1 to 6 per cent off, whatever the inputs; without it 1e-4."""
 
 
 class Pooled(Module):
@@ -110,10 +113,10 @@ def test_gradients(name, queue):
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", MORE_GRADIENT_CASES)
 def test_gradients_of_more_networks(name, queue):
-    check_gradients(*MORE_GRADIENT_CASES[name], queue)
+    check_gradients(*MORE_GRADIENT_CASES[name], queue, strict=name in STRAIGHT_SUMS)
 
 
-def check_gradients(make, shape, limit, queue):
+def check_gradients(make, shape, limit, queue, strict=False):
     net = randomised(make())
     rng = np.random.default_rng(2)
     graph = classification(net, shape)
@@ -122,7 +125,7 @@ def check_gradients(make, shape, limit, queue):
     inputs = {graph.inputs[0]["name"]: images, "target": targets}
     before = {p.name: p.value.astype(np.float64) for p, _ in graph.updates}
     (loss,), updated = interpret(graph, inputs, SCALARS)
-    run = clconv.compile_graph(graph, queue, reuse=True)
+    run = clconv.compile_graph(graph, queue, reuse=True, strict=strict)
     run.poison()
     np.testing.assert_allclose(run(**inputs, scalars=SCALARS).get(), loss, rtol=1e-5)
     for parameter, _ in graph.updates:

@@ -59,7 +59,7 @@ def forward(kind: str, geometry: PoolGeometry, batch: int, channels: int, size: 
     return PoolProblem(kind, geometry, batch, channels, size, **more)  # type: ignore[arg-type]
 
 
-RARE = {"3x3 stride 1 same", "ceil, not square", "stride above kernel"}
+RARE = {"3x3 stride 1 same", "ceil, not square", "stride above kernel", "1-D, stride above kernel"}
 """Near others of the list: each would be three kernels more in a default run."""
 
 
