@@ -156,6 +156,7 @@ def test_nan_of_one_channel_stays_in_its_weights() -> None:
     np.testing.assert_array_equal(run(problem, x, dy), reference.conv_backward_weights(x, dy, geometry))
 
 
+@pytest.mark.exhaustive
 def test_every_register_tile_of_the_space_for_one_problem() -> None:
     geometry = ConvGeometry.make((3, 3), padding=1)
     rng = np.random.default_rng(8)

@@ -235,7 +235,7 @@ def test_a_filter_with_more_outputs_and_the_tiles_of_the_defaults() -> None:
 
 
 @pytest.mark.parametrize("size", ["11x13", "5x6", "6x7", "16x8", "3x9"])
-@pytest.mark.parametrize("direction", ["", ":bwd_d"])
+@pytest.mark.parametrize("direction", ["", pytest.param(":bwd_d", marks=pytest.mark.exhaustive)])
 def test_stride_along_one_axis_and_dilation_along_the_other(size: str, direction: str) -> None:
     """Residues of unequal length, of which some end a tile earlier than others; a last tile that overhangs. A kernel a pass."""
     run(f"n2c17i{size}k20f3x3p1s2x1d1x2{direction}")

@@ -72,7 +72,7 @@ def test_forward(log, dtype, device):
         assert (np.abs(got - expected) <= bound).all(), (shape, axis, np.abs(got - expected).max())
 
 
-@combinations({("own", "float32", False), ("own", "float16", False)})
+@combinations({("own", "float32", False)})
 def test_backward(log, dtype, device):
     rng = np.random.default_rng(1)
     for shape, axis in CASES:
