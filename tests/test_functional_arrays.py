@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import statistics as middle
 import threading
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +18,7 @@ from clconv.geometry import ConvGeometry, PoolGeometry
 from clconv.runtime.programs import statistics
 from clconv.runtime.transfer import transfers
 from tests.functional_support import exactly, send
-from tests.support import integers
+from tests.support import integers, least_median
 
 rng = np.random.default_rng(11)
 X, W, B = integers(rng, (2, 3, 6, 5)), integers(rng, (4, 3, 3, 3)), integers(rng, (4,))
@@ -335,23 +333,6 @@ def test_no_bytes_move_to_the_host_and_no_kernels_are_built_for_other_sizes(queu
 
 
 MOST_SECONDS = 80e-6
-
-
-def least_median(queue: cl.CommandQueue, call: Callable[[], object], enough: float) -> float:
-    """The least of several medians of the calling thread's own time in `call`, taken until one is low enough: others only add to it."""
-    best = np.inf
-    for _ in range(50):
-        queue.finish()
-        times = []
-        for _ in range(40):
-            start = time.thread_time()
-            call()
-            times.append(time.thread_time() - start)
-        best = min(best, middle.median(times))
-        if best <= enough:
-            break
-        time.sleep(0.02)
-    return best
 
 
 @pytest.mark.parametrize("name", ["relu", "conv2d"])

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 import gc
+import re
+import subprocess
+import sys
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -267,3 +271,42 @@ def test_values_that_only_the_device_has_are_never_lost(queue) -> None:
     np.testing.assert_allclose(net.bn.running_mean.value, mean, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(result, expected(net), rtol=1e-4, atol=1e-5)
     right(inference, net)
+
+
+ARENA = """
+import sys, numpy, onnxruntime
+onnxruntime.set_default_logger_severity(1)
+options = onnxruntime.SessionOptions()
+providers = [("CPUExecutionProvider", {"arena_extend_strategy": sys.argv[2]})]
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=providers)
+image = {session.get_inputs()[0].name: numpy.zeros((1, 3, 224, 224), numpy.float32)}
+for _ in range(3):
+    session.run(None, image)
+"""
+
+
+def arena_bytes(path: Path, strategy: str) -> int:
+    """What ONNX Runtime's arena grows to over three runs, as it logs it; weights are not in it, they are reserved beside it."""
+    found = subprocess.run([sys.executable, "-c", ARENA, str(path), strategy], capture_output=True, text=True, check=True)
+    extended = [int(nbytes) for nbytes in re.findall(r"Extended allocation by (\d+) bytes", found.stderr)]
+    assert extended, "the log shows how the arena grows"
+    return sum(extended)
+
+
+@pytest.mark.peers
+def test_resnet50_needs_less_memory_than_in_onnx_runtime(queue, tmp_path: Path) -> None:
+    """Activations and scratch at most 0.8 times ONNX Runtime's arena, packed weights at most 1.6 times the originals, which are freed."""
+    pytest.importorskip("onnxruntime")
+    from clconv.bench.light import light_model
+
+    model = light_model("resnet50")
+    path = tmp_path / "resnet50.onnx"
+    path.write_bytes(model.SerializeToString())
+    net = clconv.onnx.load(model)
+    run = clconv.compile(net, (1, 3, 224, 224), queue)
+    run(np.zeros((1, 3, 224, 224), np.float32))
+    least = min(arena_bytes(path, strategy) for strategy in ("kNextPowerOfTwo", "kSameAsRequested"))
+    originals = 4 * net.parameter_count()
+    assert run.memory["activations"] <= 0.8 * least, (run.memory, least)
+    assert run.memory["prepared"] <= 1.6 * originals, (run.memory, originals)
+    assert run.memory["parameters"] <= 0.1 * originals, (run.memory, originals)

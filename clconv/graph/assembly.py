@@ -57,10 +57,13 @@ class Assembly:
         graph = _with_input_layouts(graph, inputs)
         graph = optimise(graph) if options.passes else graph
         updated = frozenset(id(p) for p, _ in graph.updates)
-        schedules = []
+        schedules: list[tuple[Any, Scheduler]] = []
         for weight in REORDER_WEIGHTS:
-            scheduler = Scheduler(traits, dict(options.algorithms), updated, weight, options.tuned, options.strict, ready)
+            rivals = () if schedules else REORDER_WEIGHTS[1:]
+            scheduler = Scheduler(traits, dict(options.algorithms), updated, weight, options.tuned, options.strict, ready, rivals)
             schedules.append((scheduler.run(graph), scheduler))
+            if rivals and not scheduler.contested:
+                break
         self.traits, self.graph, self.ready = traits, graph, ready
         schedules.sort(key=lambda pair: pair[1].seconds)
         (self.outputs, updates), scheduler = next((pair for pair in schedules if self._builds_nothing(pair[1].steps)), schedules[0])

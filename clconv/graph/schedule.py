@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 
@@ -67,7 +67,7 @@ class Scheduler:
     `forced` maps label patterns to algorithm names; `updated` holds the ids of parameters that a run changes. Each operation takes what is
     best for itself; `reorder_weight` below 1 lets it count on its neighbours sharing the cost of a reorder. `tuned` lets the tuning
     database decide where it can; `strict` allows straight sums only, as does a node with an attribute of that name for itself. `built`
-    prefers what needs no build.
+    prefers what needs no build. `contested` tells after a run whether one of the weights in `rivals` would have made another schedule.
     """
 
     def __init__(
@@ -79,8 +79,10 @@ class Scheduler:
         tuned: bool = True,
         strict: bool = False,
         built: Ready | None = None,
+        rivals: tuple[float, ...] = (),
     ) -> None:
         self.traits = traits
+        self.rivals, self.contested = rivals, False
         self.built = built
         self.tuned = tuned
         self.strict = strict
@@ -129,10 +131,11 @@ class Scheduler:
         prepared = frozenset(name for name, value in named.items() if value.prepared and not ready)
         weight = 1.0 if ready else self.reorder_weight
         strict = self.strict or node.attributes.get("strict", False)
-        forced = self._forced(node, problem)
-        choice = choose(problem, self.traits, stored, prepared, forced, weight, self.tuned, strict)
-        if self.built is not None:
-            choice = self.built.choice(choice, Asked(problem, stored, prepared, forced, weight, strict))
+        asked = Asked(problem, stored, prepared, self._forced(node, problem), weight, strict)
+        choice = self._choose(asked)
+        if self.rivals and not ready and not self.contested:
+            others = (self._choose(replace(asked, weight=rival)) for rival in self.rivals)
+            self.contested = any(o.algorithm is not choice.algorithm or o.params != choice.params for o in others)
         operands = {}
         for name, value in named.items():
             if name in fixed:
@@ -147,6 +150,12 @@ class Scheduler:
             outs.append(operands[name])
         self.steps.append(Step(node.label or node.op, problem, choice, operands, fixed, ready, stored, prepared))
         return outs
+
+    def _choose(self, asked: Asked) -> Choice:
+        choice = choose(
+            asked.problem, self.traits, asked.stored, asked.prepared, asked.forced, asked.weight, self.tuned, asked.strict
+        )  # fmt: skip
+        return choice if self.built is None else self.built.choice(choice, asked)
 
     def _forced(self, node: Node, problem: Problem) -> str | None:
         """The algorithm that the caller insists on: by the call's `algorithm=` (with or without the family's prefix), or by label."""

@@ -248,23 +248,29 @@ class Executor:
         wait_for: list[cl.Event] | None,
         external: Mapping[tuple[str, int], cl.Buffer] | None = None,
     ) -> cl.Event | None:
-        queue, event, done = self.queue, None, 0
+        queue, in_order, enqueue, event = self.queue, self.in_order, cl.enqueue_nd_range_kernel, None
+        launch: Launch | Place | None = None
         try:
             for launch in launches:
-                if isinstance(launch, Launch):
-                    event = cl.enqueue_nd_range_kernel(queue, launch.kernel, launch.global_size, launch.local_size, wait_for=wait_for)
+                if isinstance(launch, Place):
+                    event = self._fill(launch, wait_for, external or {})
+                elif wait_for is None:
+                    event = enqueue(queue, launch.kernel, launch.global_size, launch.local_size)
                 else:
-                    buffer = self._memory(launch) or (external or {})[(launch.region, launch.index)]
-                    event = cl.enqueue_fill_buffer(queue, buffer, np.uint8(0), 0, max(launch.nbytes, 1), wait_for=wait_for)
-                wait_for = None if self.in_order else [event]
-                done += 1
+                    event = enqueue(queue, launch.kernel, launch.global_size, launch.local_size, None, wait_for)
+                wait_for = None if in_order else [event]
         except cl.Error as error:
             self._settle()
             if launches is self._run:
+                done = next(i for i, each in enumerate(launches) if each is launch)
                 self.written = {number for writes in self._writes[:done] for number in writes}
             doing = f"launch {launch.call.source.entry} of {launch.label}" if isinstance(launch, Launch) else "fill a result with zeros"
             raise device_error(doing, error, queue.device) from error
         return event
+
+    def _fill(self, place: Place, wait_for: list[cl.Event] | None, external: Mapping[tuple[str, int], cl.Buffer]) -> cl.Event:
+        buffer = self._memory(place) or external[(place.region, place.index)]
+        return cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, max(place.nbytes, 1), wait_for=wait_for)
 
     def _settle(self) -> None:
         """After an error, wait for what was enqueued: on an out-of-order queue the next run could not know of it."""

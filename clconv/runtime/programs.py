@@ -35,22 +35,24 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Statistics:
-    """What was built and loaded in this process, of all contexts together."""
+    """What was built and loaded in this process, of all contexts together; rendered are kernels that no earlier process had."""
 
+    kernels_rendered: int = 0
     kernels_built: int = 0
     programs_built: int = 0
     programs_loaded: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def add(self, kernels_built: int = 0, programs_built: int = 0, programs_loaded: int = 0) -> None:
+    def add(self, kernels_built: int = 0, programs_built: int = 0, programs_loaded: int = 0, kernels_rendered: int = 0) -> None:
         with self._lock:
+            self.kernels_rendered += kernels_rendered
             self.kernels_built += kernels_built
             self.programs_built += programs_built
             self.programs_loaded += programs_loaded
 
     def reset(self) -> None:
         with self._lock:
-            self.kernels_built = self.programs_built = self.programs_loaded = 0
+            self.kernels_rendered = self.kernels_built = self.programs_built = self.programs_loaded = 0
 
 
 statistics = Statistics()

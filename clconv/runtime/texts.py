@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import Argument, RenderedKernel, render, template_folder
-from clconv.runtime.programs import BinaryCache, cache_directory
+from clconv.runtime.programs import BinaryCache, cache_directory, statistics
 
 
 def rendered_text(source: KernelSource, directory: str | None = None) -> RenderedKernel:
@@ -28,6 +28,7 @@ def _kept(source: KernelSource) -> RenderedKernel:
         symbol, text, arguments = json.loads(content)
         return RenderedKernel(symbol, text, tuple(Argument(*argument) for argument in arguments), source)
     kernel = render(source)
+    statistics.add(kernels_rendered=1)
     texts.store(key, json.dumps([kernel.symbol, kernel.text, [(a.name, a.kind) for a in kernel.arguments]]).encode())
     return kernel
 
