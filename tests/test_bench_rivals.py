@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ BACKWARD = [
 ]
 
 
+def some(cases: list[Any], every: int) -> list[object]:
+    """Each `every`-th case; the others, each with kernels of its own, belong to the exhaustive run."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.exhaustive if i % every else ())
+            for i, case in enumerate(cases)]  # fmt: skip
+
+
 def need(name: str) -> None:
     if importlib.util.find_spec(name) is None or importlib.util.find_spec("onnx") is None:
         pytest.skip(f"{name} is not installed")
@@ -68,7 +75,7 @@ def rival_result(name: str, text: str) -> tuple[list[np.ndarray], list[np.ndarra
 
 
 @pytest.mark.parametrize("name", RIVALS)
-@pytest.mark.parametrize("text", FORWARD)
+@pytest.mark.parametrize("text", some(FORWARD, 5))
 def test_a_layer_is_the_same_for_everybody(name: str, text: str) -> None:
     need(name)
     ours, theirs = rival_result(name, text)
@@ -76,7 +83,7 @@ def test_a_layer_is_the_same_for_everybody(name: str, text: str) -> None:
     assert difference(ours, theirs) < CLOSE
 
 
-@pytest.mark.parametrize("text", BACKWARD)
+@pytest.mark.parametrize("text", some(BACKWARD, 4))
 def test_gradients_are_those_of_torch(text: str) -> None:
     need("torch")
     ours, theirs = rival_result("torch", text)
@@ -103,7 +110,7 @@ def test_a_row_has_every_rival_with_version_and_ratio(text: str, like: str, queu
 
 
 @pytest.mark.parametrize("name", RIVALS)
-@pytest.mark.parametrize("model, size", [("lenet5", None), ("unet", 32), ("dcgan_generator", None), ("dilated_context", 16)])
+@pytest.mark.parametrize("model, size", some([("lenet5", None), ("unet", 32), ("dcgan_generator", None), ("dilated_context", 16)], 4))
 def test_a_network_is_the_same_for_everybody(name: str, model: str, size: int | None, queue) -> None:
     import clconv
 
@@ -135,7 +142,7 @@ def test_a_files_batch_is_changed_for_everybody(queue) -> None:
     assert ours.shape == (3, 10) and difference([ours], list(rival.results())) < CLOSE
 
 
-@pytest.mark.parametrize("model, size", [("lenet5", None), ("resnet18", 32)])
+@pytest.mark.parametrize("model, size", some([("lenet5", None), ("resnet18", 32)], 2))
 def test_a_training_step_changes_weights_as_torchs_does(model: str, size: int | None, queue) -> None:
     need("torch")
     row = bench_training(named(model, 4, size, enliven=False), queue, Settings(against=("torch",)))
