@@ -20,8 +20,7 @@
 ## Render arguments: block; tile_k; width; data_maps, output_maps: the transforms B^T and A^T of (rows, columns); tail: the last input block
 ##     is not full; local_data, local_sums: `data` and `sums` are local memory, not global; bias; residual.
 ##
-## Lessons: runs of one width - 1 narrower tiles beat tiles that overlap; without the prefetch the 14 x 14 and 7 x 7 maps, where weights come
-## from memory, take 1.3 times as long; both rows of `data` that a run reads lie one behind the other, or the processor's own prefetch fails.
+## Lesson: without the prefetch the 14 x 14 and 7 x 7 maps, where weights come from memory, take 1.3 times as long.
 <%namespace name="common" file="common.cl.mako"/>\
 <%!
     from clconv.codegen.linear_map import transform

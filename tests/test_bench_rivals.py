@@ -1,8 +1,7 @@
-"""The rivals themselves: they compute what we do, forward, backward and in training; skipped only where one is not installed."""
+"""The rivals themselves: they compute what we do, forward, backward and in training. They fail where the extra `peers` is not installed."""
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -56,11 +55,6 @@ def some(cases: list[Any], every: int) -> list[object]:
             for i, case in enumerate(cases)]  # fmt: skip
 
 
-def need(name: str) -> None:
-    if importlib.util.find_spec(name) is None or importlib.util.find_spec("onnx") is None:
-        pytest.skip(f"{name} is not installed")
-
-
 def rival_result(name: str, text: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(ours, theirs) of the problem that `text` describes."""
     from clconv.runtime.context import default_queue
@@ -77,7 +71,6 @@ def rival_result(name: str, text: str) -> tuple[list[np.ndarray], list[np.ndarra
 @pytest.mark.parametrize("name", RIVALS)
 @pytest.mark.parametrize("text", some(FORWARD, 5))
 def test_a_layer_is_the_same_for_everybody(name: str, text: str) -> None:
-    need(name)
     ours, theirs = rival_result(name, text)
     assert [a.shape for a in ours] == [a.shape for a in theirs]
     assert difference(ours, theirs) < CLOSE
@@ -85,7 +78,6 @@ def test_a_layer_is_the_same_for_everybody(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", some(BACKWARD, 4))
 def test_gradients_are_those_of_torch(text: str) -> None:
-    need("torch")
     ours, theirs = rival_result("torch", text)
     assert difference(ours, theirs) < CLOSE
 
@@ -93,15 +85,12 @@ def test_gradients_are_those_of_torch(text: str) -> None:
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("text", ["conv n2c4i9x8k6f3x3s2p1g2:bwd_w", "maxpool n2c3i9x8f3x3s2p1:bwd_d", "conv n1c3i8x8k4f3x3:f16"])
 def test_what_onnx_has_no_node_for_is_refused(name: str, text: str) -> None:
-    need(name)
     with pytest.raises(UnsupportedError, match="no node for|in float32 only"):
         opponent(name, ProblemJob(parse(text), random_operands(parse(text))), 2)
 
 
 @pytest.mark.parametrize("text, like", [("conv n1c8i12x12k8f3x3p1", "compiled"), ("maxpool n1c8i12x12f2x2", "compiled")])
 def test_a_row_has_every_rival_with_version_and_ratio(text: str, like: str, queue) -> None:
-    for name in RIVALS:
-        need(name)
     rows = bench_problem(parse(text), queue, None, Settings(against=RIVALS))
     assert rows[-1].algorithm == like and [rival.name for rival in rows[-1].rivals] == list(RIVALS)
     for rival in rows[-1].rivals:
@@ -114,7 +103,6 @@ def test_a_row_has_every_rival_with_version_and_ratio(text: str, like: str, queu
 def test_a_network_is_the_same_for_everybody(name: str, model: str, size: int | None, queue) -> None:
     import clconv
 
-    need(name)
     subject = named(model, 2, size)
     rival = opponent(name, InferenceJob(subject.network, subject.inputs()), 2)
     rival.run()
@@ -124,8 +112,6 @@ def test_a_network_is_the_same_for_everybody(name: str, model: str, size: int | 
 
 
 def test_a_network_in_a_row_with_all_rivals_and_the_reference(queue) -> None:
-    for name in RIVALS:
-        need(name)
     row = bench_inference(named("lenet5", 3), queue, Settings(against=RIVALS, check=True, cold=True))
     assert row.error is not None and row.error <= 1 and not row.wrong and all(rival.median_ms for rival in row.rivals)
 
@@ -134,7 +120,6 @@ def test_a_files_batch_is_changed_for_everybody(queue) -> None:
     import clconv
     from clconv.onnx import to_model
 
-    need("onnxruntime")
     subject = from_model("lenet5", to_model(models.lenet5(), (1, 1, 28, 28)), batch=3)
     rival = opponent("onnxruntime", InferenceJob(subject.network, subject.inputs(), subject.model), 2)
     rival.run()
@@ -144,7 +129,6 @@ def test_a_files_batch_is_changed_for_everybody(queue) -> None:
 
 @pytest.mark.parametrize("model, size", some([("lenet5", None), ("resnet18", 32)], 2))
 def test_a_training_step_changes_weights_as_torchs_does(model: str, size: int | None, queue) -> None:
-    need("torch")
     row = bench_training(named(model, 4, size, enliven=False), queue, Settings(against=("torch",)))
     (rival,) = row.rivals
     assert row.suite == "training" and rival.error is not None and rival.error < 1e-3 and not row.wrong
@@ -155,12 +139,10 @@ def test_a_step_with_dropout_is_compared_without_it(queue) -> None:
     from clconv.nn.containers import Sequential
     from clconv.nn.linear import Flatten, Linear
 
-    need("torch")
     net = Sequential(Flatten(), Linear(48, 32), Dropout(0.5), Linear(32, 5))
     row = bench_training(Subject("toy", net, {net.input_names()[0]: (4, 3, 4, 4)}), queue, Settings(against=("torch",)))
     assert row.rivals[0].error is not None and row.rivals[0].error < 1e-5
 
 
 def test_only_torch_trains() -> None:
-    need("onnxruntime")
     assert not hasattr(module_of("onnxruntime"), "training") and hasattr(module_of("torch"), "training")
