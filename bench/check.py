@@ -9,9 +9,7 @@ import numpy as np
 
 from clconv import reference
 from clconv.problem import ConvProblem, Pass, PoolProblem
-
-HALF_ULP = 2.0**-11
-SMALLEST_HALF = 2.0**-25
+from clconv.tuning.check import HALF_ULP, SMALLEST_HALF, activated, loosened, sum_bound
 
 
 def random_operands(problem: ConvProblem | PoolProblem, seed: int = 0) -> dict[str, np.ndarray]:
@@ -43,8 +41,7 @@ def error_share(
     wanted, allowed = expected_conv(problem, operands) if isinstance(problem, ConvProblem) else expected_pool(problem, operands)
     name = problem.outputs[0]
     error = np.abs(results[name].astype(np.float64) - wanted)
-    if factor is not None:
-        allowed = np.full_like(allowed, factor * allowed.max(initial=0.0))
+    allowed = loosened(allowed, factor)
     if problem.dtype == "float16":
         allowed = allowed + HALF_ULP * np.abs(wanted) + SMALLEST_HALF
     share = np.divide(error, allowed, out=np.where(error == 0, 0.0, np.inf), where=allowed > 0)
@@ -53,11 +50,6 @@ def error_share(
         if not np.array_equal(results["indices"], reference.max_pool(operands["x"], problem.geometry)[1]):
             return math.inf
     return float(share.max(initial=0.0)) if not np.isnan(share).any() else math.nan
-
-
-def sum_bound(terms: int, magnitude: np.ndarray) -> np.ndarray:
-    """2 sqrt(K) 2^-24 sum |x w|: what a float32 sum of `terms` products may be off."""
-    return 2 * math.sqrt(terms) * 2.0**-24 * magnitude
 
 
 def expected_conv(problem: ConvProblem, operands: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +69,7 @@ def expected_conv(problem: ConvProblem, operands: Mapping[str, np.ndarray]) -> t
 
     result = sums(own)
     allowed = sum_bound(_terms(problem), sums({name: np.abs(array) for name, array in own.items()}))
-    if problem.epilogue.activation:
-        slope = problem.epilogue.activation[1]
-        result, allowed = np.where(result < 0, slope * result, result), max(1.0, abs(slope)) * allowed
-    return result, allowed
+    return activated(problem, result, allowed)
 
 
 def _terms(problem: ConvProblem) -> int:

@@ -239,19 +239,26 @@ def kernel_call(
 
 def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall, tile_k: int, halo: bool) -> dict[str, str | int]:
     """The arguments that say where things lie in their buffers."""
-    roles = Roles.of(problem)
-    target = problem.spec(roles.target)
+    x = Steps.of(problem.spec(Roles.of(problem).source))
+    out = target_addresses(problem, rows.first, columns.first, halo)
+    empty = not rows.taps or not columns.taps
+    out |= {"x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": 0 if empty else x.at(rows.offset, columns.offset)}
+    target = problem.layout(Roles.of(problem).target)
+    assert isinstance(target, Blocked)
+    out["w_offset"] = (rows.tap0 * problem.geometry.kernel[-1] + columns.tap0) * x.column * tile_k * target.block
+    return out
+
+
+def target_addresses(problem: ConvProblem, row: int, column: int, halo: bool = True) -> dict[str, str | int]:
+    """The part of `addresses` about the target from position (`row`, `column`) on, its halo, bias and residual."""
+    target = problem.spec(Roles.of(problem).target)
     assert isinstance(target.layout, Blocked)
-    x, y = Steps.of(problem.spec(roles.source)), Steps.of(target)
-    kernel_w = problem.geometry.kernel[-1]
+    y = Steps.of(target)
     padded_rows, padded_columns = target.padded_plane
     (top, _), (left, _) = target.layout.halo
     _, _, height, width = target.planes
-    empty = not rows.taps or not columns.taps
     out: dict[str, str | int] = {
-        "x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": 0 if empty else x.at(rows.offset, columns.offset),
-        "w_offset": (rows.tap0 * kernel_w + columns.tap0) * x.column * tile_k * y.column,
-        "y_image": y.image, "y_plane": y.plane, "y_row": y.row, "y_offset": y.at(rows.first, columns.first),
+        "y_image": y.image, "y_plane": y.plane, "y_row": y.row, "y_offset": y.at(row, column),
         "writes_halo": int(halo and target.layout.halo != ((0, 0), (0, 0))), "y_first": target.layout.first * y.plane,
         "y_rows": padded_rows, "y_columns": padded_columns, "y_top": top, "y_left": left, "y_h": height, "y_w": width,
     }  # fmt: skip
@@ -260,7 +267,7 @@ def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall, tile_k: i
     if problem.epilogue.residual:
         more = Steps.of(problem.spec("residual"))
         out |= {"residual": "residual", "residual_image": more.image, "residual_plane": more.plane, "residual_row": more.row}
-        out["residual_offset"] = more.at(rows.first, columns.first)
+        out["residual_offset"] = more.at(row, column)
     return out
 
 

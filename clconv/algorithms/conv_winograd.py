@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.conv_blocked import FEW_CHANNELS, Roles, Steps, check_maps
+from clconv.algorithms.conv_blocked import FEW_CHANNELS, Roles, Steps, check_maps, target_addresses
 from clconv.algorithms.minimal_filtering import MOST_PRODUCTS
 from clconv.algorithms.register_tiles import step_cost
 from clconv.algorithms.winograd_tiles import Axis, Parts, axes, filters, fits, needed_halo, tile_outputs, two
@@ -179,7 +179,9 @@ class ConvWinograd(Algorithm[ConvProblem]):
         local_sums, local = sums <= traits.local_memory_bytes, data + sums <= traits.local_memory_bytes
         workers = min(cut.parts, max(1, traits.compute_units * (ITEMS_PER_UNIT if local else 1) // (cut.slices * groups)))
         bindings: dict[str, str | int] = {"x": roles.source, "w": "w", "y": roles.target}
-        bindings |= addresses(problem, rows, columns)
+        x = Steps.of(problem.spec(roles.source))
+        bindings |= target_addresses(problem, 0, 0)
+        bindings |= {"x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": x.at(rows.origin, columns.origin)}
         bindings |= {
             "channels": roles.inputs, "filters": roles.outputs, "out_h": rows.size, "out_w": columns.size,
             "phase_tiles_h": rows.tiles, "phase_tiles_w": columns.tiles, "tiles_h": rows.total, "tiles_w": columns.total,
@@ -212,30 +214,6 @@ class ConvWinograd(Algorithm[ConvProblem]):
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         assert isinstance(params, ConvWinogradParams)
         return estimate(problem, traits, params) + 5e-6
-
-
-def addresses(problem: ConvProblem, rows: Axis, columns: Axis) -> dict[str, str | int]:
-    """The arguments that say where things lie in their buffers."""
-    roles = Roles.of(problem)
-    target = problem.spec(roles.target)
-    assert isinstance(target.layout, Blocked)
-    x, y = Steps.of(problem.spec(roles.source)), Steps.of(target)
-    padded_rows, padded_columns = target.padded_plane
-    (top, _), (left, _) = target.layout.halo
-    _, _, height, width = target.planes
-    out: dict[str, str | int] = {
-        "x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": x.at(rows.origin, columns.origin),
-        "y_image": y.image, "y_plane": y.plane, "y_row": y.row, "y_offset": y.origin,
-        "writes_halo": int(target.layout.halo != ((0, 0), (0, 0))), "y_first": target.layout.first * y.plane,
-        "y_rows": padded_rows, "y_columns": padded_columns, "y_top": top, "y_left": left, "y_h": height, "y_w": width,
-    }  # fmt: skip
-    if problem.epilogue.bias:
-        out["bias"] = "bias"
-    if problem.epilogue.residual:
-        more = Steps.of(problem.spec("residual"))
-        out |= {"residual": "residual", "residual_image": more.image, "residual_plane": more.plane, "residual_row": more.row}
-        out["residual_offset"] = more.origin
-    return out
 
 
 def kernel_source(
