@@ -40,11 +40,11 @@ def light(name: str) -> Any:
 
 def read(path: str | Path) -> Any:
     """The onnx.ModelProto in a file."""
-    onnx = require(f"--onnx {path}")
+    onnx = require(str(path))
     try:
         return onnx.load(path)
     except Exception as error:  # protobuf's own errors have no common base
-        raise UnsupportedError(f"--onnx {path}: cannot be read: {error}") from error
+        raise UnsupportedError(f"{path}: cannot be read: {error}") from error
 
 
 def with_batch(model: Any, batch: int) -> Any:
