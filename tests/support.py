@@ -226,17 +226,19 @@ def sum_bound(terms: int, magnitude: np.ndarray) -> np.ndarray:
     return 2 * np.sqrt(terms) * 2.0**-24 * magnitude
 
 
-def least_median(queue: cl.CommandQueue, call: Callable[[], object], enough: float) -> float:
-    """The least of several medians of the calling thread's own time in `call`, taken until one is low enough: others only add to it."""
+def host_seconds(call: Callable[[], object]) -> float:
+    """The calling thread's own time in `call`."""
+    start = time.thread_time()
+    call()
+    return time.thread_time() - start
+
+
+def least_median(queue: cl.CommandQueue, seconds: Callable[[], float], enough: float) -> float:
+    """The least of several medians of `seconds()`, taken until one is low enough: whatever else the machine does only adds to it."""
     best = np.inf
     for _ in range(50):
         queue.finish()
-        times = []
-        for _ in range(40):
-            start = time.thread_time()
-            call()
-            times.append(time.thread_time() - start)
-        best = min(best, statistics.median(times))
+        best = min(best, statistics.median(seconds() for _ in range(40)))
         if best <= enough:
             break
         time.sleep(0.02)
