@@ -150,3 +150,11 @@ ${pad}}
 #endif
 #endif
 </%def>\
+## The epilogue of a convolution as arguments, so that one kernel serves with and without: bias (of groups * filters channels), a residual
+## stored as the target is, with strides of its own, and the bound below which ACTIVATE(v) takes hold. What is absent is never read.
+<%def name="epilogue_arguments()">\
+    const int has_bias, const int has_residual, const float low,
+    __global const real *restrict bias,
+    __global const real *restrict residual,
+    const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
+</%def>\

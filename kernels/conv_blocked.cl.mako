@@ -6,8 +6,7 @@
 ##     get_global_id(0)  runs of tiles: the weights of a run stay in the second-level cache
 ##     get_global_id(1)  group * channel tiles + channel tile
 ##     get_global_id(2)  n
-## A row of positions is cut into tiles of tile_w and then of tile_w - 1 columns (`narrow`), so that none is computed twice. The last tiles
-## of a column are moved up and overlap their neighbours: never in place, and never on memory that the residual shares.
+## A row of positions is cut into tiles of tile_w and then of tile_w - 1 columns, so that none is computed twice. The last tiles of a column are moved up and overlap their neighbours: never in place, and never on memory that the residual shares.
 ##
 ## Position j of an axis lies at first + j * OUT_STRIDE in the output and sums, for t < TAPS, the input at offset + j * READ_STRIDE +
 ## t * STEP times the weights of tap tap0 + t * TAP_STEP; x_offset, w_offset and y_offset hold the offset, tap0 and first of both axes.
@@ -15,15 +14,14 @@
 ##
 ## Header constants: TILE_*, BLOCK, BLOCK_IN (BLOCK, or 1 for an input that is not blocked), KERNEL_*, TAPS_*, STEP_*, TAP_STEP_*,
 ##     READ_STRIDE_*, OUT_STRIDE_*, STEP_WEIGHTS (weights of one input channel at one tap), UNROLL, ACTIVATE(v).
-## Render arguments: block; tile_h, tile_w, tile_k; narrow: there are tiles of tile_w - 1 columns; blocked_input; tail: the last input
-##     block is not full; bias; residual; empty: no taps; joint: groups share blocks, so that there is one group to the kernel, whose channel
-##     tiles each read the range of input blocks that their groups lie in, with weights of zero for what belongs to others; prefetch: fetch the
-##     columns of the next tile, 16 floats to a cache line.
+## Render arguments: block; tile_h, tile_w, tile_k; blocked_input; tail: the last input block is not full; empty: no taps; joint: groups
+##     share blocks, so that there is one group to the kernel, whose channel tiles each read the range of input blocks that their groups lie
+##     in, with weights of zero for what belongs to others; prefetch: fetch the columns of the next tile, 16 floats to a cache line.
 ##
 ## Lessons: write a += b * w (a call of fma() is not inlined everywhere); write the tile out, arrays of sums go to memory; keep the tap
 ## loops rolled, or the body outgrows the processor's cache of decoded instructions.
 <%namespace name="common" file="common.cl.mako"/>\
-<%page args="block, tile_h, tile_w, tile_k, narrow, blocked_input, tail, bias, residual, empty, joint, prefetch"/>\
+<%page args="block, tile_h, tile_w, tile_k, blocked_input, tail, empty, joint, prefetch"/>\
 <%
     blocks = range(tile_k)
 %>\
@@ -113,21 +111,20 @@ ${step(width, "s * TAP_STEP_W", "s * STEP_W")}\
 ${all_inputs(width)}\
             % endif
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
-            % if residual:
             __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
-            % endif
             % for k in blocks:
             if (live${k} > 0) {
+                if (has_residual) {
+                % for h in range(tile_h):
+                % for c in range(width):
+                    sum${k}_${h}_${c} += LOADV(more, ${k} * residual_plane + ${h} * OUT_STRIDE_H * residual_row + ${c} * OUT_STRIDE_W * BLOCK);
+                % endfor
+                % endfor
+                }
             % for h in range(tile_h):
             % for c in range(width):
-                {
-                    vec value = sum${k}_${h}_${c};
-                % if residual:
-                    value += LOADV(more, ${k} * residual_plane + ${h} * OUT_STRIDE_H * residual_row + ${c} * OUT_STRIDE_W * BLOCK);
-                % endif
-                    value = ACTIVATE(value);
-                    STOREV(stored, ${k} * y_plane + ${h} * OUT_STRIDE_H * y_row + ${c} * OUT_STRIDE_W * BLOCK, mask${k} ? value : (vec)(0.0f));
-                }
+                STOREV(stored, ${k} * y_plane + ${h} * OUT_STRIDE_H * y_row + ${c} * OUT_STRIDE_W * BLOCK,
+                    mask${k} ? ACTIVATE(sum${k}_${h}_${c}) : (vec)(0.0f));
             % endfor
             % endfor
             }
@@ -140,13 +137,7 @@ __kernel WORK_GROUP
 void conv_blocked(
     __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
     __global const real *restrict w,         // groups, channel tiles, input blocks, KERNEL_H, KERNEL_W, BLOCK_IN, tile_k * BLOCK
-    % if bias:
-    __global const real *restrict bias,      // groups * filters
-    % endif
-    % if residual:
-    __global const real *restrict residual,  // as y, with strides of its own
-    const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
-    % endif
+${common.epilogue_arguments()}\
     __global real *restrict y,               // N, output blocks, rows, columns, BLOCK
     const int x_image, const int x_plane, const int x_row, const int x_offset,
     const int w_offset,
@@ -179,46 +170,31 @@ void conv_blocked(
     __global const real *input = x + image * x_image + ${"first_input" if joint else "group * input_blocks"} * x_plane + x_offset;
     __global const real *first_weights = w + get_global_id(1) * (size_t)(input_blocks * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN)) + w_offset;
     __global real *output = y + image * y_image + y_block0 * y_plane + y_offset;
-    % if residual:
     __global const real *added = residual + image * residual_image + y_block0 * residual_plane + residual_offset;
-    % endif
 
     // Lanes of an output block that are channels; the others are stored as zero, whatever the sums, so that NaN stays out of them.
     % for k in blocks:
     const int live${k} = filters - (block0 + ${k}) * BLOCK;
     const int${block} mask${k} = lane < (int${block})(live${k});
     % endfor
-    % if bias:
     // The bias has no padding: nothing beyond the last filter may be read.
     float start[TILE_K * BLOCK];
     for (int i = 0; i < TILE_K * BLOCK; ++i)
-        start[i] = block0 * BLOCK + i < filters ? LOAD(bias, group * filters + block0 * BLOCK + i) : 0.0f;
+        start[i] = has_bias && block0 * BLOCK + i < filters ? LOAD(bias, group * filters + block0 * BLOCK + i) : 0.0f;
     % for k in blocks:
     const vec start${k} = vload${block}(${k}, start);
     % endfor
-    % else:
-    % for k in blocks:
-    const vec start${k} = (vec)(0.0f);
-    % endfor
-    % endif
 
     for (int tile = tile0; tile < tile_end; ++tile) {
         const int tile_row = tile / tiles_in_row;
         const int tile_column = tile - tile_row * tiles_in_row;
         const int row = min(tile_row * TILE_H, out_h - TILE_H);
         const int column = tile_column * TILE_W - max(0, tile_column - wide);
-        % if narrow:
         if (tile_column < wide) {
-        % else:
-        {
-        % endif
 ${register_tile(tile_w)}\
-        }
-        % if narrow:
-        else {
+        } else {
 ${register_tile(tile_w - 1)}\
         }
-        % endif
     }
 
     // The item with the first tile also zeroes the halo of its planes.

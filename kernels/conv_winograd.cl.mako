@@ -18,14 +18,14 @@
 ##
 ## Header constants: BLOCK, TILE_K, WIDTH, OUTPUTS_*, PRODUCTS_*, DILATION_*, READ_STRIDE_*, WRITE_STRIDE_*, CHUNK (input channels, whole blocks), ACTIVATE(v).
 ## Render arguments: block; tile_k; width; data_maps, output_maps: the transforms B^T and A^T of (rows, columns); tail: the last input block
-##     is not full; local_data, local_sums: `data` and `sums` are local memory, not global; bias; residual.
+##     is not full; local_data, local_sums: `data` and `sums` are local memory, not global.
 ##
 ## Lesson: without the prefetch the 14 x 14 and 7 x 7 maps, where weights come from memory, take 1.3 times as long.
 <%namespace name="common" file="common.cl.mako"/>\
 <%!
     from clconv.codegen.linear_map import transform
 %>\
-<%page args="block, tile_k, width, data_maps, output_maps, tail, local_data, local_sums, bias, residual"/>\
+<%page args="block, tile_k, width, data_maps, output_maps, tail, local_data, local_sums"/>\
 <%
     blocks = range(tile_k)
     outputs = [len(matrix) for matrix in output_maps]
@@ -36,13 +36,31 @@
     def lines(matrix, inputs, results, indent):
         return "".join(" " * indent + line + "\n" for line in transform(matrix, inputs, results))
 %>\
-<%def name="plane_transform(maps, sizes, indent)">\
-% for j in range(sizes[1]):
-${lines(maps[0], [f"in{i}_{j}" for i in range(sizes[0])], [f"mid{i}_{j}" for i in range(len(maps[0]))], indent)}\
+## Columns and then rows of a plane of `sizes` values: `load(i, j)` and `store(i, j, value)` are C, of a run-time `j` or `i`. Rolled loops: the
+## values between lie on the stack either way, and written out they take three times as long to compile.
+<%def name="plane_transform(maps, sizes, indent, load, store)">\
+<% pad = " " * indent %>\
+${pad}vec mid[${len(maps[0]) * sizes[1]}];
+${pad}#pragma unroll 1
+${pad}for (int j = 0; j < ${sizes[1]}; ++j) {
+% for i in range(sizes[0]):
+${pad}    const vec in${i} = ${load(i, "j")};
 % endfor
+${lines(maps[0], [f"in{i}" for i in range(sizes[0])], [f"out{i}" for i in range(len(maps[0]))], indent + 4)}\
 % for i in range(len(maps[0])):
-${lines(maps[1], [f"mid{i}_{j}" for j in range(sizes[1])], [f"out{i}_{j}" for j in range(len(maps[1]))], indent)}\
+${pad}    mid[${i * sizes[1]} + j] = out${i};
 % endfor
+${pad}}
+${pad}#pragma unroll 1
+${pad}for (int i = 0; i < ${len(maps[0])}; ++i) {
+% for j in range(sizes[1]):
+${pad}    const vec in${j} = mid[i * ${sizes[1]} + ${j}];
+% endfor
+${lines(maps[1], [f"in{j}" for j in range(sizes[1])], [f"out{j}" for j in range(len(maps[1]))], indent + 4)}\
+% for j in range(len(maps[1])):
+${pad}    ${store("i", j, f"out{j}")};
+% endfor
+${pad}}
 </%def>\
 <%def name="axis(name, tile, size, per_phase)">\
 <% upper = name.upper() %>\
@@ -112,13 +130,7 @@ __kernel WORK_GROUP
 void conv_winograd(
     __global const float *restrict x,         // N, input blocks, rows, columns, BLOCK
     __global const float *restrict w,         // groups, channel tiles, products, channels, tile_k * BLOCK
-    % if bias:
-    __global const float *restrict bias,      // groups * filters
-    % endif
-    % if residual:
-    __global const float *restrict residual,  // as y, with strides of its own
-    const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
-    % endif
+${common.epilogue_arguments()}\
     __global float *restrict y,               // N, output blocks, rows, columns, BLOCK
     % if local_data:
     __local float *restrict data,
@@ -189,17 +201,17 @@ ${axis("w", "tile_w", "out_w", "phase_tiles_w")}\
                 __global const float *source = plane + (size_t)image * x_image
                     + (phase_h + first_h / WRITE_STRIDE_H * READ_STRIDE_H * DILATION_H) * x_row
                     + (phase_w + first_w / WRITE_STRIDE_W * READ_STRIDE_W * DILATION_W) * BLOCK;
-                % for i in range(windows[0]):
-                % for j in range(windows[1]):
-                const vec in${i}_${j} = *(__global const vec *)(source + ${i} * DILATION_H * x_row + ${j} * DILATION_W * BLOCK);
-                % endfor
-                % endfor
-${plane_transform(data_maps, windows, 16)}\
-                % for i in range(products[0]):
-                % for j in range(products[1]):
-                *(${space} vec *)(target + ${i * products[1] + j} * product_step) = out${i}_${j};
-                % endfor
-                % endfor
+<%
+    def load_data(i, j):
+        return f"*(__global const vec *)(source + {i} * DILATION_H * x_row + {j} * DILATION_W * BLOCK)"
+    def store_data(i, j, value):
+        return f"*({space} vec *)(target + ({i} * PRODUCTS_W + {j}) * product_step) = {value}"
+    def load_sum(i, j):
+        return f"*({sums_space} const vec *)(source + ({i} * PRODUCTS_W + {j}) * (TILE_K * slots * BLOCK))"
+    def store_position(i, j, value):
+        return f"positions[{i} * {outputs[1]} + {j}] = {value} + offset"
+%>\
+${plane_transform(data_maps, windows, 16, load_data, store_data)}\
                 if (++tile_w == tiles_w) {
                     tile_w = 0;
                     if (++tile_h == tiles_h) {
@@ -237,51 +249,37 @@ ${products_of_run(width - 1)}\
                 const int block = tile_k * TILE_K + k;
                 const int live = filters - block * BLOCK;
                 const int${block} mask = lane < (int${block})(live);
-                % if bias:
                 // The bias has no padding: nothing beyond the last filter may be read.
                 float start[BLOCK];
                 for (int i = 0; i < BLOCK; ++i)
-                    start[i] = i < live ? bias[group * filters + block * BLOCK + i] : 0.0f;
+                    start[i] = has_bias && i < live ? bias[group * filters + block * BLOCK + i] : 0.0f;
                 const vec offset = vload${block}(0, start);
-                % endif
                 __global float *plane = y + (group * output_blocks + block) * y_plane + y_offset;
                 int image = begin / (tiles_h * tiles_w);
                 int tile_h = (begin - image * tiles_h * tiles_w) / tiles_w;
                 int tile_w = begin - (image * tiles_h + tile_h) * tiles_w;
                 for (int t = 0; t < count; ++t) {
                     ${sums_space} const float *source = sums + (k * slots + t) * BLOCK;
-                    % for i in range(products[0]):
-                    % for j in range(products[1]):
-                    const vec in${i}_${j} = *(${sums_space} const vec *)(source + ${i * products[1] + j} * (TILE_K * slots * BLOCK));
-                    % endfor
-                    % endfor
-${plane_transform(output_maps, products, 20)}\
+                    vec positions[OUTPUTS_H * OUTPUTS_W];
+${plane_transform(output_maps, products, 20, load_sum, store_position)}\
 ${axis("h", "tile_h", "out_h", "phase_tiles_h")}\
 ${axis("w", "tile_w", "out_w", "phase_tiles_w")}\
                     const int row = phase_h + first_h * DILATION_H;
                     const int column = phase_w + first_w * DILATION_W;
                     __global float *target = plane + (size_t)image * y_image + row * y_row + column * BLOCK;
-                    % if residual:
                     __global const float *added = residual + (size_t)image * residual_image + (group * output_blocks + block) * residual_plane
                         + residual_offset + row * residual_row + column * BLOCK;
-                    % endif
-                    % for i in range(outputs[0]):
-                    if (first_h + ${i} >= wanted_h && first_h + ${i} < count_h) {
-                    % for j in range(outputs[1]):
-                        if (first_w + ${j} >= wanted_w && first_w + ${j} < count_w) {
-                            vec value = out${i}_${j};
-                            % if bias:
-                            value += offset;
-                            % endif
-                            % if residual:
-                            value += *(__global const vec *)(added + ${i} * DILATION_H * residual_row + ${j} * DILATION_W * BLOCK);
-                            % endif
+                    const int end_h = min(OUTPUTS_H, count_h - first_h), end_w = min(OUTPUTS_W, count_w - first_w);
+                    #pragma unroll 1
+                    for (int i = wanted_h - first_h; i < end_h; ++i)
+                        #pragma unroll 1
+                        for (int j = wanted_w - first_w; j < end_w; ++j) {
+                            vec value = positions[i * OUTPUTS_W + j];
+                            if (has_residual)
+                                value += *(__global const vec *)(added + i * DILATION_H * residual_row + j * DILATION_W * BLOCK);
                             value = ACTIVATE(value);
-                            *(__global vec *)(target + ${i} * DILATION_H * y_row + ${j} * DILATION_W * BLOCK) = mask ? value : (vec)(0.0f);
+                            *(__global vec *)(target + i * DILATION_H * y_row + j * DILATION_W * BLOCK) = mask ? value : (vec)(0.0f);
                         }
-                    % endfor
-                    }
-                    % endfor
                     if (++tile_w == tiles_w) {
                         tile_w = 0;
                         if (++tile_h == tiles_h) {

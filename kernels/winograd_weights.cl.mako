@@ -1,65 +1,74 @@
 ## winograd_weights.cl.mako -- convolution weights into the domain of products: U = G g G^T for every pair of channels.
 ##
-## One work-item transforms the weights of one run of WIDE output channels and INPUTS input channels, BLOCK output channels at once, and
+## One work-item transforms the weights of one run of `wide` output channels and INPUTS input channels, BLOCK output channels at once, and
 ## writes a run of each product. Index space, fastest first:
 ##     get_global_id(0)  block of INPUTS input channels: the lines of memory that one channel shares with its neighbours are read once
 ##     get_global_id(1)  group * channel tiles + channel tile
 ## The plain weights of a group are read as outputs x inputs x taps with steps of their own, so that turning the kernel and swapping the
 ## channels is only another choice of steps.
 ##
-## Header constants: WIDE, INPUTS, BLOCK.   Render arguments: block; maps: the transforms G of rows and columns.
+## The rows of G of all tile sizes stand below one another in a table, so that one kernel transforms for all of them: written out, each would
+## take half a second to compile.
+##
+## Header constants: INPUTS, BLOCK, TAPS_H, TAPS_W.   Render arguments: block; maps: the tables of rows and of columns.
 <%!
-    from clconv.codegen.linear_map import transform
+    def entries(matrix):
+        return ", ".join(f"{float(value)!r}f" for row in matrix for value in row)
 %>\
 <%page args="block, maps"/>\
-<%
-    products = [len(matrix) for matrix in maps]
-    taps = [len(matrix[0]) for matrix in maps]
-    def lines(matrix, inputs, results):
-        return "".join(" " * 12 + line + "\n" for line in transform(matrix, inputs, results))
-%>\
 __kernel WORK_GROUP
 void winograd_weights(
     __global const float *restrict x,    // groups, then outputs and inputs in either order, taps
-    __global float *restrict y,          // groups, channel tiles, products, inputs, WIDE
+    __global float *restrict y,          // groups, channel tiles, products, inputs, wide
     const int outputs, const int inputs, // of one group
+    const int wide,
     const int output_step, const int input_step,
-    const int tap0, const int tap_step)  // where tap 0 lies, and how far it is to the next
+    const int tap0, const int tap_step,  // where tap 0 lies, and how far it is to the next
+    const int first_h, const int first_w,        // rows of the tables where G begins
+    const int products_h, const int products_w)  // and how many they are
 {
-    const int channel_tiles = (outputs + WIDE - 1) / WIDE;
+    const float rows[] = {${entries(maps[0])}};
+    const float columns[] = {${entries(maps[1])}};
+    const int channel_tiles = (outputs + wide - 1) / wide;
     const int first_input = (int)get_global_id(0) * INPUTS;
     if (first_input >= inputs) return;
     const int last_input = min(first_input + INPUTS, inputs);
     const int group = (int)get_global_id(1) / channel_tiles;
-    const int first = ((int)get_global_id(1) - group * channel_tiles) * WIDE;
-    const int step = inputs * WIDE;
+    const int first = ((int)get_global_id(1) - group * channel_tiles) * wide;
+    const int step = inputs * wide;
 
-    for (int o = first; o < first + WIDE; o += BLOCK) {
+    for (int o = first; o < first + wide; o += BLOCK) {
         // Channels that only fill up a tile are zero, whatever the weights of the last one are.
         % for lane in range(block):
         const int at${lane} = min(o + ${lane}, outputs - 1) * output_step;
         % endfor
         const int${block} live = (int${block})(${", ".join(f"o + {lane} < outputs ? -1 : 0" for lane in range(block))});
         for (int input = first_input; input < last_input; ++input) {
-            __global const float *taps = x + (size_t)group * outputs * inputs * ${taps[0] * taps[1]} + (size_t)input * input_step + tap0;
-            __global float *run = y + (get_global_id(1) * ${products[0] * products[1]} * inputs + input) * (size_t)WIDE + (o - first);
-            % for i in range(taps[0]):
-            % for j in range(taps[1]):
-            const vec in${i}_${j} = live ? (vec)(${", ".join(f"taps[at{lane} + {i * taps[1] + j} * tap_step]" for lane in range(block))})
-                : (vec)(0.0f);
-            % endfor
-            % endfor
-            % for j in range(taps[1]):
-${lines(maps[0], [f"in{i}_{j}" for i in range(taps[0])], [f"mid{i}_{j}" for i in range(products[0])])}\
-            % endfor
-            % for i in range(products[0]):
-${lines(maps[1], [f"mid{i}_{j}" for j in range(taps[1])], [f"out{i}_{j}" for j in range(products[1])])}\
-            % endfor
-            % for i in range(products[0]):
-            % for j in range(products[1]):
-            *(__global vec *)(run + ${i * products[1] + j} * (size_t)step) = out${i}_${j};
-            % endfor
-            % endfor
+            __global const float *taps = x + (size_t)group * outputs * inputs * (TAPS_H * TAPS_W) + (size_t)input * input_step + tap0;
+            __global float *run = y + (get_global_id(1) * products_h * products_w * inputs + input) * (size_t)wide + (o - first);
+            vec kernel_taps[TAPS_H * TAPS_W];
+            #pragma unroll 1
+            for (int t = 0; t < TAPS_H * TAPS_W; ++t) {
+                kernel_taps[t] = live ? (vec)(${", ".join(f"taps[at{lane}]" for lane in range(block))}) : (vec)(0.0f);
+                taps += tap_step;
+            }
+            #pragma unroll 1
+            for (int i = 0; i < products_h; ++i) {
+                vec sums[TAPS_W];
+                for (int s = 0; s < TAPS_W; ++s) {
+                    sums[s] = (vec)(0.0f);
+                    for (int r = 0; r < TAPS_H; ++r)
+                        sums[s] += rows[(first_h + i) * TAPS_H + r] * kernel_taps[r * TAPS_W + s];
+                }
+                #pragma unroll 1
+                for (int j = 0; j < products_w; ++j) {
+                    vec sum = (vec)(0.0f);
+                    for (int s = 0; s < TAPS_W; ++s)
+                        sum += columns[(first_w + j) * TAPS_W + s] * sums[s];
+                    *(__global vec *)run = sum;
+                    run += step;
+                }
+            }
         }
     }
 }

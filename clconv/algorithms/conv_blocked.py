@@ -14,7 +14,7 @@ from typing import Literal
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.register_tiles import Cut, Map, Tile, ranked_tiles
-from clconv.codegen.expressions import activation_macro
+from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
@@ -223,21 +223,22 @@ def kernel_call(
     run, joint = params.tile_k * traits.block, share_blocks(problem, traits)
     channel_tiles = -(-geometry.groups * roles.outputs // run) if joint else geometry.groups * -(-roles.outputs // run)
     per_item = max(1, min(tiles, tiles * channel_tiles * problem.batch // (ITEMS_PER_UNIT * traits.compute_units)))
-    bindings: dict[str, str | int] = {"x": roles.source, "w": "w", "y": roles.target}
+    bindings: dict[str, str | int | float] = {"x": roles.source, "w": "w", "y": roles.target}
     bindings |= addresses(problem, rows, columns, params.tile_k, halo)
     bindings |= {"channels": roles.inputs, "filters": roles.outputs, "out_h": rows.count}
     if joint:
         across = max(input_blocks(geometry.groups, roles.inputs, roles.outputs, traits.block, run))
         bindings |= {"channels": across * traits.block, "filters": geometry.groups * roles.outputs}
         bindings |= {"group_channels": roles.inputs, "group_filters": roles.outputs}
-    bindings |= {"tiles_in_row": cut.tiles, "wide": cut.wide, "tiles": tiles, "tiles_per_item": per_item}
-    tile = replace(params, tile_h=tile_h, tile_w=cut.width)
-    source = kernel_source(problem, traits, tile, cut.narrow, rows, columns)
+    # Tiles that are all narrower than asked for are the narrow ones of the next width, which others may share.
+    width, wide = (cut.width + 1, 0) if cut.wide == cut.tiles and cut.width < max(2, tile_w) else (cut.width, cut.wide)
+    bindings |= {"tiles_in_row": cut.tiles, "wide": wide, "tiles": tiles, "tiles_per_item": per_item}
+    source = kernel_source(problem, traits, replace(params, tile_h=tile_h, tile_w=width), rows, columns)
     items = (-(-tiles // per_item), channel_tiles, problem.batch)
     return KernelCall(source, items, tuple(sorted(bindings.items())))
 
 
-def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall, tile_k: int, halo: bool) -> dict[str, str | int]:
+def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall, tile_k: int, halo: bool) -> dict[str, str | int | float]:
     """The arguments that say where things lie in their buffers."""
     x = Steps.of(problem.spec(Roles.of(problem).source))
     out = target_addresses(problem, rows.first, columns.first, halo)
@@ -249,30 +250,36 @@ def addresses(problem: ConvProblem, rows: AxisCall, columns: AxisCall, tile_k: i
     return out
 
 
-def target_addresses(problem: ConvProblem, row: int, column: int, halo: bool = True) -> dict[str, str | int]:
-    """The part of `addresses` about the target from position (`row`, `column`) on, its halo, bias and residual."""
+def target_addresses(problem: ConvProblem, row: int, column: int, halo: bool = True) -> dict[str, str | int | float]:
+    """The part of `addresses` about the target from position (`row`, `column`) on, its halo and its epilogue."""
     target = problem.spec(Roles.of(problem).target)
     assert isinstance(target.layout, Blocked)
     y = Steps.of(target)
     padded_rows, padded_columns = target.padded_plane
     (top, _), (left, _) = target.layout.halo
     _, _, height, width = target.planes
-    out: dict[str, str | int] = {
+    out: dict[str, str | int | float] = {
         "y_image": y.image, "y_plane": y.plane, "y_row": y.row, "y_offset": y.at(row, column),
         "writes_halo": int(halo and target.layout.halo != ((0, 0), (0, 0))), "y_first": target.layout.first * y.plane,
         "y_rows": padded_rows, "y_columns": padded_columns, "y_top": top, "y_left": left, "y_h": height, "y_w": width,
     }  # fmt: skip
-    if problem.epilogue.bias:
-        out["bias"] = "bias"
-    if problem.epilogue.residual:
-        more = Steps.of(problem.spec("residual"))
-        out |= {"residual": "residual", "residual_image": more.image, "residual_plane": more.plane, "residual_row": more.row}
-        out["residual_offset"] = more.at(row, column)
-    return out
+    return out | epilogue(problem, row, column)
+
+
+def epilogue(problem: ConvProblem, row: int, column: int) -> dict[str, str | int | float]:
+    """The arguments for bias, residual and activation; where there is none of them, another operand stands in, which is not read."""
+    fused, stand_in = problem.epilogue, Roles.of(problem).source
+    more = Steps.of(problem.spec("residual" if fused.residual else stand_in))
+    return {
+        "has_bias": int(fused.bias), "bias": "bias" if fused.bias else stand_in,
+        "has_residual": int(fused.residual), "residual": "residual" if fused.residual else stand_in,
+        "residual_image": more.image, "residual_plane": more.plane, "residual_row": more.row, "residual_offset": more.at(row, column),
+        "low": bounded_activation(fused.activation)[1],
+    }  # fmt: skip
 
 
 def kernel_source(
-    problem: ConvProblem, traits: DeviceTraits, tile: ConvBlockedParams, narrow: bool, rows: AxisCall, columns: AxisCall
+    problem: ConvProblem, traits: DeviceTraits, tile: ConvBlockedParams, rows: AxisCall, columns: AxisCall
 ) -> KernelSource:
     """What of the call is in the code: everything but sizes, positions and channel counts."""
     layout = problem.layout(Roles.of(problem).source)
@@ -285,12 +292,11 @@ def kernel_source(
         shape = {"KERNEL": size, "TAPS": axis.taps, "STEP": axis.step, "TAP_STEP": axis.tap_step, "READ_STRIDE": axis.read_stride}
         constants |= {f"{key}_{name}": 1 if empty else value for key, value in shape.items()}
         constants[f"OUT_STRIDE_{name}"] = axis.out_stride
-    constants |= activation_macro(problem.epilogue.activation)
+    constants |= bounded_activation(problem.epilogue.activation)[0]
     joint = share_blocks(problem, traits)
     arguments = {
-        "block": traits.block, "tile_h": tile.tile_h, "tile_w": tile.tile_w, "tile_k": tile.tile_k, "narrow": narrow,
-        "blocked_input": layout.block > 1, "tail": Roles.of(problem).inputs % layout.block > 0 and not joint, "joint": joint,
-        "bias": problem.epilogue.bias, "residual": problem.epilogue.residual, "empty": empty,
+        "block": traits.block, "tile_h": tile.tile_h, "tile_w": tile.tile_w, "tile_k": tile.tile_k, "empty": empty, "joint": joint,
+        "blocked_input": layout.block > 1, "tail": Roles.of(problem).inputs % layout.block > 0 and not joint,
         # Measured on Zen 1: 1 x 1 maps of 256 and more channels from .75 to .95 of the peak, 3 x 3 a little; of no use to other strides.
         "prefetch": layout.block > 1 and not empty and columns.read_stride == 1,
     }  # fmt: skip
@@ -373,16 +379,15 @@ class ConvBlocked(Algorithm[ConvProblem]):
         return Plan(tuple(kernel_call(problem, traits, params, rows, columns, i == 0) for i, (rows, columns) in enumerate(calls)))
 
     def stand_ins(self, call: KernelCall) -> Iterator[Plan]:
-        """Where all tiles are of one width: kernels whose wide tiles, or whose narrow ones, are that wide."""
-        arguments, bindings = dict(call.source.arguments), dict(call.bindings)
-        if arguments["narrow"]:
+        """Where all tiles are of one width: the other kernel that has it, as that of its wide or of its narrow tiles."""
+        constants, bindings = dict(call.source.constants), dict(call.bindings)
+        width, wide, tiles = map(int, (constants["TILE_W"], bindings["wide"], bindings["tiles_in_row"]))  # type: ignore[arg-type]
+        if 0 < wide < tiles or (not wide and width < 3):
             return
-        width, tiles = int(arguments["tile_w"]), bindings["tiles_in_row"]  # type: ignore[arg-type]
-        for wider, wide in ((width, tiles), (width + 1, 0)):
-            if wider > 1:
-                constants = names(dict(call.source.constants), TILE_W=wider)
-                source = replace(call.source, constants=constants, arguments=names(arguments, narrow=True, tile_w=wider))
-                yield Plan((replace(call, source=source, bindings=tuple(sorted({**bindings, "wide": wide}.items()))),))
+        width, wide = (width - 1, tiles) if not wide else (width + 1, 0)
+        arguments = names(dict(call.source.arguments), tile_w=width)
+        source = replace(call.source, constants=names(constants, TILE_W=width), arguments=arguments)
+        yield Plan((replace(call, source=source, bindings=tuple(sorted({**bindings, "wide": wide}.items()))),))
 
     def rate(self, problem: ConvProblem, traits: DeviceTraits) -> float:
         outputs, best = Roles.of(problem).outputs, ranked(problem, traits)[0]

@@ -16,7 +16,7 @@ from clconv.algorithms.conv_blocked import FEW_CHANNELS, Roles, Steps, check_map
 from clconv.algorithms.minimal_filtering import MOST_PRODUCTS
 from clconv.algorithms.register_tiles import step_cost
 from clconv.algorithms.winograd_tiles import Axis, Parts, axes, filters, fits, needed_halo, tile_outputs, two
-from clconv.codegen.expressions import activation_macro
+from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
@@ -178,7 +178,7 @@ class ConvWinograd(Algorithm[ConvProblem]):
         data, sums = 4 * products * product_step, 4 * products * params.tile_k * cut.slots * traits.block
         local_sums, local = sums <= traits.local_memory_bytes, data + sums <= traits.local_memory_bytes
         workers = min(cut.parts, max(1, traits.compute_units * (ITEMS_PER_UNIT if local else 1) // (cut.slices * groups)))
-        bindings: dict[str, str | int] = {"x": roles.source, "w": "w", "y": roles.target}
+        bindings: dict[str, str | int | float] = {"x": roles.source, "w": "w", "y": roles.target}
         x = Steps.of(problem.spec(roles.source))
         bindings |= target_addresses(problem, 0, 0)
         bindings |= {"x_image": x.image, "x_plane": x.plane, "x_row": x.row, "x_offset": x.at(rows.origin, columns.origin)}
@@ -225,11 +225,10 @@ def kernel_source(
     for name, axis in (("H", rows), ("W", columns)):
         constants |= {f"OUTPUTS_{name}": axis.outputs, f"PRODUCTS_{name}": axis.products, f"DILATION_{name}": axis.dilation}
         constants |= {f"READ_STRIDE_{name}": axis.read, f"WRITE_STRIDE_{name}": axis.write}
-    constants |= activation_macro(problem.epilogue.activation)
+    constants |= bounded_activation(problem.epilogue.activation)[0]
     arguments = {
         "block": traits.block, "tile_k": params.tile_k, "width": params.width, "local_data": local[0], "local_sums": local[1],
         "data_maps": tuple(m.data for m in maps), "output_maps": tuple(m.output for m in maps),
         "tail": Roles.of(problem).inputs % traits.block > 0,
-        "bias": problem.epilogue.bias, "residual": problem.epilogue.residual,
     }  # fmt: skip
     return KernelSource("conv_winograd", "conv_winograd", names(constants), names(arguments), problem.dtype)

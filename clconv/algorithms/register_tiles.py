@@ -19,9 +19,9 @@ STEP_OVERHEAD = 0.3
 # Weights stream from the second-level cache.
 WEIGHTS_OVERHEAD = 0.1
 SPILLED = 1.33
-# What a second loop for the narrower tiles must gain to be worth its build.
-NARROW_WORTH = 0.98
 MOST_BLOCKS = 4
+# A kernel takes half a second to build: what a tile of another shape must gain over one that most maps of a network can share.
+SHARED_WORTH = 0.955
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,6 @@ class Cut:
         tiles = -(-columns // tile_w)
         width = -(-columns // tiles)
         return cls(tiles, width, columns - tiles * (width - 1))
-
-    @property
-    def narrow(self) -> bool:
-        return self.wide < self.tiles
 
 
 def step_cost(positions: int, blocks: int, registers: int) -> float:
@@ -76,21 +72,23 @@ class Tile:
 def score(maps: Iterable[Map], rows: int, columns: int, blocks: int, channel_blocks: int, registers: int) -> float:
     """Useful multiply-adds over the slots that the tile takes for all maps and channel blocks together."""
     useful = slots = 0.0
-    factor = 1.0
     for m in maps:
         cut, high = Cut.of(m.columns, columns), min(rows, m.rows)
         row = cut.wide * step_cost(high * cut.width, blocks, registers)
-        if cut.narrow:
+        if cut.wide < cut.tiles:
             row += (cut.tiles - cut.wide) * step_cost(high * (cut.width - 1), blocks, registers)
-            factor = NARROW_WORTH
         slots += -(-m.rows // high) * row * -(-channel_blocks // blocks) * m.taps
         useful += m.rows * m.columns * channel_blocks * m.taps
-    return factor * useful / slots if slots else factor
+    return useful / slots if slots else 1.0
 
 
 @lru_cache(maxsize=1024)
 def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int) -> tuple[Tile, ...]:
-    """All sensible tiles for these maps, best first; `channel_blocks` are the output blocks of one group."""
+    """All sensible tiles for these maps, best first; `channel_blocks` are the output blocks of one group.
+
+    Of tiles about as good as the best, one of those comes first that fill the registers with a single row of positions: what suits most
+    maps is built once.
+    """
     most_rows, most_columns = max(m.rows for m in maps), max(m.columns for m in maps)
     tiles = set()
     for blocks in range(1, min(MOST_BLOCKS, channel_blocks) + 1):
@@ -98,4 +96,10 @@ def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int) -> 
             widest = max(1, (registers - 1) // (blocks * rows))
             widths = {Cut.of(most_columns, columns).width for columns in range(1, widest + 1)}
             tiles |= {Tile(score(maps, rows, w, blocks, channel_blocks, registers), rows, w, blocks) for w in widths}
-    return tuple(sorted(tiles, key=lambda t: (-t.score, t.rows, t.columns, t.blocks)))
+    ordered = sorted(tiles, key=lambda t: (-t.score, t.rows, t.columns, t.blocks))
+    shared = [(1, (registers - 1 - blocks) // blocks, blocks) for blocks in (2, 3)]
+    first = next((t for t in ordered if (t.rows, t.columns, t.blocks) in shared), ordered[0])
+    if first.score >= SHARED_WORTH * ordered[0].score:
+        ordered.remove(first)
+        ordered.insert(0, first)
+    return tuple(ordered)

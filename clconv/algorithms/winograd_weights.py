@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.minimal_filtering import MOST_PRODUCTS, strided
+from clconv.codegen.linear_map import Matrix, Row
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ReorderProblem
 from clconv.tensor import PLAIN, Transformed, filter_products
 
 INPUTS = 8
+STRIDES = (1, 2)
+
+
+@lru_cache(maxsize=64)
+def table_of_maps(taps: int, stride: int, outputs: int) -> tuple[Matrix, int]:
+    """The rows of G for all numbers of outputs, one below the other, and where those for `outputs` begin; usual strides share a table."""
+    rows: list[Row] = []
+    begins = {}
+    for s in STRIDES if stride in STRIDES else (stride,):
+        for m in range(1, MOST_PRODUCTS + 1):
+            if filter_products(m, taps, s) <= MOST_PRODUCTS:
+                begins[m, s] = len(rows)
+                rows += strided(m, taps, s).weights
+    return tuple(rows), begins[outputs, stride]
 
 
 @dataclass(frozen=True)
@@ -56,17 +72,20 @@ class WinogradWeights(Algorithm[ReorderProblem]):
         for name in ("x", "y"):
             problem.spec(name).check_addressable(str(problem))
         outputs, inputs, kernel = problem.spec("y").weights_of_group
-        taps = math.prod(kernel)
+        taps, wide = math.prod(kernel), target.tile * target.block
         output_step, input_step = (taps, outputs * taps) if target.turned else (inputs * taps, taps)
         bindings: dict[str, str | int] = {
-            "x": "x", "y": "y", "outputs": outputs, "inputs": inputs, "output_step": output_step, "input_step": input_step,
+            "x": "x", "y": "y", "outputs": outputs, "inputs": inputs, "wide": wide, "output_step": output_step, "input_step": input_step,
             "tap0": taps - 1 if target.turned else 0, "tap_step": -1 if target.turned else 1,
         }  # fmt: skip
-        wide = target.tile * target.block
         kernels = (1, *kernel)[-2:]
-        maps = tuple(strided(m, r, s).weights for m, r, s in zip(target.outputs, kernels, target.stride, strict=True))
-        constants = names({"WIDE": wide, "INPUTS": INPUTS, "BLOCK": target.block})
-        arguments = names({"block": target.block, "maps": maps})
+        maps = []
+        for axis, m, r, s in zip("hw", target.outputs, kernels, target.stride, strict=True):
+            table, first = table_of_maps(r, s, m)
+            maps.append(table)
+            bindings |= {f"first_{axis}": first, f"products_{axis}": filter_products(m, r, s)}
+        constants = names({"INPUTS": INPUTS, "BLOCK": target.block, "TAPS_H": kernels[0], "TAPS_W": kernels[1]})
+        arguments = names({"block": target.block, "maps": tuple(maps)})
         source = KernelSource("winograd_weights", "winograd_weights", constants, arguments, group=(params.group, 1, 1))
         items = (-(-inputs // INPUTS), target.groups * -(-outputs // wide), 1)
         return Plan((KernelCall(source, items, tuple(sorted(bindings.items()))),))

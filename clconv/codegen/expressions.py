@@ -15,6 +15,20 @@ def activation_macro(activation: tuple[str, float] | None) -> dict[str, str]:
     return {"ACTIVATE(v)": f"((v) < (vec)(0.0f) ? {below} : (v))"}
 
 
+def bounded_activation(activation: tuple[str, float] | None) -> tuple[dict[str, str], float]:
+    """ACTIVATE(v) for kernels that know the bound `low`, below which it takes hold, only when they run; and that bound.
+
+    None and "relu" then are one kernel with the bounds -infinity and 0.
+    """
+    if activation is None:
+        return {"ACTIVATE(v)": BOUNDED}, float("-inf")
+    name, slope = activation
+    return {"ACTIVATE(v)": {"relu": BOUNDED, "leaky_relu": f"((v) < (vec)(low) ? (v) * {float_literal(slope)} : (v))"}[name]}, 0.0
+
+
+BOUNDED = "((v) < (vec)(low) ? (vec)(low) : (v))"
+
+
 def float_literal(value: float) -> str:
     """`value` as a float constant of OpenCL C, infinities and NaN included."""
     if value != value:

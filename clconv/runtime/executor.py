@@ -13,10 +13,11 @@ from clconv.codegen.plan import Plan
 from clconv.codegen.render import RenderedKernel, check_directory
 from clconv.device import DeviceTraits
 from clconv.errors import TemplateError
+from clconv.runtime.companion import Companion, Rehearsal, most_companions, shares
 from clconv.runtime.context import traits_of
 from clconv.runtime.failure import device_error, reported, size_text
 from clconv.runtime.launch import Launch, bind, check_bindings
-from clconv.runtime.programs import Programs, programs_for
+from clconv.runtime.programs import Programs, programs_for, statistics
 from clconv.runtime.resident import Resident, is_in_order
 from clconv.runtime.texts import rendered_text
 from clconv.runtime.transfer import upload
@@ -160,7 +161,10 @@ class Executor:
         texts: dict[int, RenderedKernel] = {}
         kernels: list[RenderedKernel] = []
         commands: dict[str, str] = {}
+        rehearsals: dict[str, Rehearsal] = {}
+        known = statistics.kernels_rendered
         for step in self.steps:
+            sizes = {name: place.nbytes for name, place in step.operands.items()}
             try:
                 for call in step.plan.calls if step.plan else ():
                     text = texts[id(call)] = rendered_text(call.source, self.directory)
@@ -168,9 +172,20 @@ class Executor:
                     if text.symbol not in commands:
                         kernels.append(text)
                         commands[text.symbol] = reproduce(step, self.directory)
+                        rehearsals[text.symbol] = Rehearsal.of(text, call, sizes)
             except TemplateError as error:
                 raise TemplateError(f"{error}\nreproduce: {reproduce(step, self.directory)}") from error
-        programs.kernels(kernels, commands)
+        missing = [kernel for kernel in kernels if not programs.has([kernel.symbol])]
+        # Always cut alike: a program is found in the driver's cache only as it was built.
+        first, *others = shares(missing, most_companions(self.traits))
+        companions: list[Companion | None] = [None] * len(others)
+        if 2 * (statistics.kernels_rendered - known) > len(missing):  # what was rendered before has been compiled before
+            companions = [Companion(self.traits, share, [rehearsals[kernel.symbol] for kernel in share]) for share in others]
+        programs.kernels(first, commands)
+        for companion, share in zip(companions, others, strict=True):
+            if companion is not None:
+                companion.meet()
+            programs.kernels(share, commands)
         return texts
 
     @property
