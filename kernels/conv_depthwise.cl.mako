@@ -11,10 +11,10 @@
 ##
 ## Header constants: BLOCK, TILE_W, GROUP, KERNEL_*, TAPS_*, STEP_*, TAP_STEP_*, READ_STRIDE_*, OUT_STRIDE_*, ACTIVATE(v).
 ## Render arguments: block, tile_w; turns: for each channel of a group the components that bring it to all lanes of its group; parts: the
-##     kernel columns in runs, with the input columns that each reads and who uses them (Part), none without taps; bias; residual.
+##     kernel columns in runs, with the input columns that each reads and who uses them (Part), none without taps.
 ##
 ## Lessons: an input column is loaded once and used at once by all positions: fewer loads than multiply-adds, and few live registers.
-<%page args="block, tile_w, turns, parts, looped, bias, residual"/>\
+<%page args="block, tile_w, turns, parts, looped"/>\
 <%namespace name="common" file="common.cl.mako"/>\
 <% positions = range(tile_w) %>\
 <%def name="kernel_row(part)">\
@@ -42,13 +42,7 @@ __kernel WORK_GROUP
 void conv_depthwise(
     __global const real *restrict x,         // N, channel blocks, rows, columns, BLOCK
     __global const real *restrict w,         // channel blocks, KERNEL_H, KERNEL_W, GROUP, BLOCK
-    % if bias:
-    __global const real *restrict bias,      // channels
-    % endif
-    % if residual:
-    __global const real *restrict residual,  // as y, with strides of its own
-    const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
-    % endif
+${common.epilogue_arguments()}\
     __global real *restrict y,               // N, channel blocks, rows, columns, BLOCK
     const int x_image, const int x_plane, const int x_row, const int x_offset,
     const int w_offset,
@@ -65,21 +59,15 @@ ${common.halo_arguments()}\
     __global const real *input = x + image * x_image + block * x_plane + x_offset;
     __global const real *weights = w + block * (KERNEL_H * KERNEL_W * GROUP * BLOCK) + w_offset;
     __global real *output = y + image * y_image + block * y_plane + y_offset;
-    % if residual:
     __global const real *added = residual + image * residual_image + block * residual_plane + residual_offset;
-    % endif
     // Lanes that are channels; the others are stored as zero, whatever the sums.
     const int live = channels - block * BLOCK;
     const int${block} mask = (int${block})(${", ".join(map(str, range(block)))}) < (int${block})(live);
-    % if bias:
     // The bias has no padding: nothing beyond the last channel may be read.
     float start_lanes[BLOCK];
     for (int lane = 0; lane < BLOCK; ++lane)
-        start_lanes[lane] = lane < live ? LOAD(bias, block * BLOCK + lane) : 0.0f;
+        start_lanes[lane] = has_bias && lane < live ? LOAD(bias, block * BLOCK + lane) : 0.0f;
     const vec start = vload${block}(0, start_lanes);
-    % else:
-    const vec start = (vec)(0.0f);
-    % endif
 
     for (int row = row0; row < row1; ++row) {
         for (int first = 0; first < out_w; first += TILE_W) {
@@ -98,13 +86,13 @@ ${kernel_row(part)}\
             }
             % endif
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
-            % if residual:
             __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
-            % endif
+            if (has_residual) {
+                % for i in positions:
+                sum${i} += LOADV(more, ${i} * OUT_STRIDE_W * BLOCK);
+                % endfor
+            }
             % for i in positions:
-            % if residual:
-            sum${i} += LOADV(more, ${i} * OUT_STRIDE_W * BLOCK);
-            % endif
             sum${i} = ACTIVATE(sum${i});
             STOREV(stored, ${i} * OUT_STRIDE_W * BLOCK, mask ? sum${i} : (vec)(0.0f));
             % endfor

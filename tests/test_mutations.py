@@ -191,6 +191,7 @@ class Mutant:
 
 DIRECT, BLOCKED, GRADIENT, DEPTHWISE = "conv_direct", "conv_blocked", "conv_blocked_weights", "conv_depthwise"
 FILTER = "conv_winograd"
+TILE_SUM = "sum${k}_${h}_${c}"
 ADDED = "LOADV(more, ${k} * residual_plane + ${h} * OUT_STRIDE_H * residual_row + ${c} * OUT_STRIDE_W * BLOCK)"
 
 MUTANTS = [
@@ -203,7 +204,8 @@ MUTANTS = [
     Mutant("first split", "conv_direct_backward_weights", "conv_direct weights", "for (int split = 0; split < splits; ++split)",
            "for (int split = 1; split < splits; ++split)"),
     Mutant("halo", BLOCKED, "conv_blocked", "if (writes_halo && tile0 == 0) {", "if (writes_halo > 1) {"),
-    Mutant("lanes that are no channels", BLOCKED, "conv_blocked", "mask${k} ? value : (vec)(0.0f));", "value);"),
+    Mutant("lanes that are no channels", BLOCKED, "conv_blocked", "mask${k} ? ACTIVATE(sum${k}_${h}_${c}) : (vec)(0.0f));",
+           "ACTIVATE(sum${k}_${h}_${c}));"),
     Mutant("last rows", BLOCKED, "conv_blocked", "min(tile_row * TILE_H, out_h - TILE_H)", "tile_row * TILE_H"),
     Mutant("phase", BLOCKED, "conv_blocked phases", "* STEP_WEIGHTS * BLOCK_IN)) + w_offset;", "* STEP_WEIGHTS * BLOCK_IN));"),
     Mutant("sums of earlier rows", GRADIENT, "conv_blocked_weights", "if (unit != begin_unit) {", "if (unit > begin_unit + 1) {"),
@@ -226,8 +228,8 @@ MUTANTS = [
 ]  # fmt: skip
 
 MORE_MUTANTS = [
-    Mutant("edge of the last tile", FILTER, "conv_winograd", "first_w + ${j} >= wanted_w", "first_w + ${j} > wanted_w"),
-    Mutant("tap order", "winograd_weights", "winograd_weights", "{i * taps[1] + j} * tap_step]", "{i * taps[1] + j}]"),
+    Mutant("edge of the last tile", FILTER, "conv_winograd", "int j = wanted_w - first_w;", "int j = wanted_w - first_w + 1;"),
+    Mutant("tap order", "winograd_weights", "winograd_weights", "taps += tap_step;", "++taps;"),
     Mutant("halo", FILTER, "conv_winograd", "image < tiles / (tiles_h * tiles_w);", "image < tiles / (tiles_h * tiles_w) - 1;"),
     Mutant("lanes that are no channels", FILTER, "conv_winograd", "= mask ? value : (vec)(0.0f);", "= value;"),
     Mutant("tail of the channels", FILTER, "conv_winograd", "i < end % BLOCK;", "i < end % BLOCK - 1;"),
@@ -277,9 +279,7 @@ MORE_MUTANTS = [
     Mutant("group offset", "conv_direct_backward_weights", "conv_direct weights", "(group * channels + (c0", "((c0"),
     Mutant("stride", BLOCKED, "conv_blocked", "column * READ_STRIDE_W * BLOCK_IN;", "column * BLOCK_IN;"),
     Mutant("dilation", BLOCKED, "conv_blocked", "row${h} += STEP_W * BLOCK_IN;", "row${h} += BLOCK_IN;"),
-    Mutant("epilogue order", BLOCKED, "conv_blocked",
-           f"                    value += {ADDED};\n                % endif\n                    value = ACTIVATE(value);",
-           f"                % endif\n                    value = ACTIVATE(value) + {ADDED};"),
+    Mutant("epilogue order", BLOCKED, "conv_blocked", f"{TILE_SUM} += {ADDED};", f"{TILE_SUM} = ACTIVATE({TILE_SUM}) + {ADDED};"),
     Mutant("next input block", BLOCKED, "conv_blocked",
            "                source += x_plane;\n                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;",
            "                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;"),

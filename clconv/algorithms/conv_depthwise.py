@@ -16,7 +16,7 @@ from clconv.algorithms.blocked_view import check_layouts, rows_per_item, why_not
 from clconv.algorithms.column_reads import parts_of
 from clconv.algorithms.conv_blocked import AxisCall, Roles, addresses, needed_halo, plane_calls
 from clconv.algorithms.register_tiles import Cut
-from clconv.codegen.expressions import activation_macro
+from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ConvProblem, Pass
@@ -132,7 +132,7 @@ def kernel_call(
     c = traits.block
     tile_w = Cut.of(columns.count, params.tile_w).width
     each = min(params.rows, rows.count)
-    bindings: dict[str, str | int] = {"x": Roles.of(problem).source, "w": "w", "y": Roles.of(problem).target}
+    bindings: dict[str, str | int | float] = {"x": Roles.of(problem).source, "w": "w", "y": Roles.of(problem).target}
     bindings |= addresses(problem, rows, columns, 1, halo)
     kernel_w = problem.geometry.kernel[-1]
     bindings["w_offset"] = (rows.tap0 * kernel_w + columns.tap0) * own(problem) * c
@@ -153,13 +153,12 @@ def kernel_source(
         shape = {"KERNEL": size, "TAPS": axis.taps, "STEP": axis.step, "TAP_STEP": axis.tap_step, "READ_STRIDE": axis.read_stride}
         constants |= {f"{key}_{name}": 1 if empty else value for key, value in shape.items()}
         constants[f"OUT_STRIDE_{name}"] = axis.out_stride
-    constants |= activation_macro(problem.epilogue.activation)
+    constants |= bounded_activation(problem.epilogue.activation)[0]
     # Turned vectors are used once each: written out for several columns they and the weights would only crowd the registers.
     looped = own(problem) > 1
     arguments = {
         "block": traits.block, "tile_w": params.tile_w, "turns": turns(own(problem), traits.block),
         "parts": () if empty else parts_of(1 if looped else columns.taps, columns.step, columns.read_stride, params.tile_w, MOST_COLUMNS),
         "looped": looped,
-        "bias": problem.epilogue.bias, "residual": problem.epilogue.residual,
     }  # fmt: skip
     return KernelSource("conv_depthwise", "conv_depthwise", names(constants), names(arguments), problem.dtype)
