@@ -1,5 +1,5 @@
 // conv_blocked
-#define ACTIVATE(v) (v)
+#define ACTIVATE(v) ((v) < (vec)(low) ? (vec)(low) : (v))
 #define BLOCK 16
 #define BLOCK_IN 1
 #define KERNEL_H 3
@@ -26,12 +26,16 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_blocked conv_blocked_6e8f8161fd26
+#define conv_blocked conv_blocked_a39fc1ea0a90
 
 __kernel WORK_GROUP
 void conv_blocked(
     __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
     __global const real *restrict w,         // groups, channel tiles, input blocks, KERNEL_H, KERNEL_W, BLOCK_IN, tile_k * BLOCK
+    const int has_bias, const int has_residual, const float low,
+    __global const real *restrict bias,
+    __global const real *restrict residual,
+    const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
     __global real *restrict y,               // N, output blocks, rows, columns, BLOCK
     const int x_image, const int x_plane, const int x_row, const int x_offset,
     const int w_offset,
@@ -56,18 +60,23 @@ void conv_blocked(
     __global const real *input = x + image * x_image + group * input_blocks * x_plane + x_offset;
     __global const real *first_weights = w + get_global_id(1) * (size_t)(input_blocks * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN)) + w_offset;
     __global real *output = y + image * y_image + y_block0 * y_plane + y_offset;
+    __global const real *added = residual + image * residual_image + y_block0 * residual_plane + residual_offset;
 
     // Lanes of an output block that are channels; the others are stored as zero, whatever the sums, so that NaN stays out of them.
     const int live0 = filters - (block0 + 0) * BLOCK;
     const int16 mask0 = lane < (int16)(live0);
-    const vec start0 = (vec)(0.0f);
+    // The bias has no padding: nothing beyond the last filter may be read.
+    float start[TILE_K * BLOCK];
+    for (int i = 0; i < TILE_K * BLOCK; ++i)
+        start[i] = has_bias && block0 * BLOCK + i < filters ? LOAD(bias, group * filters + block0 * BLOCK + i) : 0.0f;
+    const vec start0 = vload16(0, start);
 
     for (int tile = tile0; tile < tile_end; ++tile) {
         const int tile_row = tile / tiles_in_row;
         const int tile_column = tile - tile_row * tiles_in_row;
         const int row = min(tile_row * TILE_H, out_h - TILE_H);
         const int column = tile_column * TILE_W - max(0, tile_column - wide);
-        {
+        if (tile_column < wide) {
             // 1 x 2 positions
             vec sum0_0_0 = start0;
             vec sum0_0_1 = start0;
@@ -96,17 +105,48 @@ void conv_blocked(
                 weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS;
             }
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
+            __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
             if (live0 > 0) {
-                {
-                    vec value = sum0_0_0;
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
+                if (has_residual) {
+                    sum0_0_0 += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                    sum0_0_1 += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
                 }
-                {
-                    vec value = sum0_0_1;
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
+                STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_0_0) : (vec)(0.0f));
+                STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_0_1) : (vec)(0.0f));
+            }
+        } else {
+            // 1 x 1 positions
+            vec sum0_0_0 = start0;
+            __global const real *weights = first_weights;
+            __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN;
+            for (int b = 0; b < channels; ++b) {
+                #pragma unroll 1
+                for (int r = 0; r < TAPS_H; ++r) {
+                    __global const real *taps = weights + r * (TAP_STEP_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN);
+                    __global const real *row0 = source + (r * STEP_H + 0 * READ_STRIDE_H) * x_row;
+                    #pragma unroll UNROLL
+                    for (int s = 0; s < TAPS_W; ++s)
+                        {
+                            const vec w0 = LOADV(taps, (s * TAP_STEP_W * TILE_K + 0) * BLOCK);
+                            {
+                                const vec value = (vec)(LOAD(row0, s * STEP_W + 0 * READ_STRIDE_W * BLOCK_IN));
+                                sum0_0_0 += value * w0;
+                            }
+                        }
                 }
+                source += x_plane;
+                weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS;
+            }
+            __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
+            __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
+            if (live0 > 0) {
+                if (has_residual) {
+                    sum0_0_0 += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                }
+                STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_0_0) : (vec)(0.0f));
             }
         }
     }

@@ -1,5 +1,5 @@
 // conv_blocked
-#define ACTIVATE(v) ((v) < (vec)(0.0f) ? (vec)(0.0f) : (v))
+#define ACTIVATE(v) ((v) < (vec)(low) ? (vec)(low) : (v))
 #define BLOCK 8
 #define BLOCK_IN 8
 #define KERNEL_H 3
@@ -26,14 +26,15 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_blocked conv_blocked_f0006ba6013e
+#define conv_blocked conv_blocked_6f201765c738
 
 __kernel WORK_GROUP
 void conv_blocked(
     __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
     __global const real *restrict w,         // groups, channel tiles, input blocks, KERNEL_H, KERNEL_W, BLOCK_IN, tile_k * BLOCK
-    __global const real *restrict bias,      // groups * filters
-    __global const real *restrict residual,  // as y, with strides of its own
+    const int has_bias, const int has_residual, const float low,
+    __global const real *restrict bias,
+    __global const real *restrict residual,
     const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
     __global real *restrict y,               // N, output blocks, rows, columns, BLOCK
     const int x_image, const int x_plane, const int x_row, const int x_offset,
@@ -69,7 +70,7 @@ void conv_blocked(
     // The bias has no padding: nothing beyond the last filter may be read.
     float start[TILE_K * BLOCK];
     for (int i = 0; i < TILE_K * BLOCK; ++i)
-        start[i] = block0 * BLOCK + i < filters ? LOAD(bias, group * filters + block0 * BLOCK + i) : 0.0f;
+        start[i] = has_bias && block0 * BLOCK + i < filters ? LOAD(bias, group * filters + block0 * BLOCK + i) : 0.0f;
     const vec start0 = vload8(0, start);
     const vec start1 = vload8(1, start);
 
@@ -172,59 +173,38 @@ void conv_blocked(
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
             __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
             if (live0 > 0) {
-                {
-                    vec value = sum0_0_0;
-                    value += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
+                if (has_residual) {
+                    sum0_0_0 += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                    sum0_0_1 += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
+                    sum0_1_0 += LOADV(more, 0 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                    sum0_1_1 += LOADV(more, 0 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
                 }
-                {
-                    vec value = sum0_0_1;
-                    value += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
-                }
-                {
-                    vec value = sum0_1_0;
-                    value += LOADV(more, 0 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
-                }
-                {
-                    vec value = sum0_1_1;
-                    value += LOADV(more, 0 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 1 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
-                }
+                STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_0_0) : (vec)(0.0f));
+                STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_0_1) : (vec)(0.0f));
+                STOREV(stored, 0 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_1_0) : (vec)(0.0f));
+                STOREV(stored, 0 * y_plane + 1 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_1_1) : (vec)(0.0f));
             }
             if (live1 > 0) {
-                {
-                    vec value = sum1_0_0;
-                    value += LOADV(more, 1 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 1 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask1 ? value : (vec)(0.0f));
+                if (has_residual) {
+                    sum1_0_0 += LOADV(more, 1 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                    sum1_0_1 += LOADV(more, 1 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
+                    sum1_1_0 += LOADV(more, 1 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                    sum1_1_1 += LOADV(more, 1 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
                 }
-                {
-                    vec value = sum1_0_1;
-                    value += LOADV(more, 1 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 1 * y_plane + 0 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK, mask1 ? value : (vec)(0.0f));
-                }
-                {
-                    vec value = sum1_1_0;
-                    value += LOADV(more, 1 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 1 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask1 ? value : (vec)(0.0f));
-                }
-                {
-                    vec value = sum1_1_1;
-                    value += LOADV(more, 1 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 1 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 1 * y_plane + 1 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK, mask1 ? value : (vec)(0.0f));
-                }
+                STOREV(stored, 1 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask1 ? ACTIVATE(sum1_0_0) : (vec)(0.0f));
+                STOREV(stored, 1 * y_plane + 0 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK,
+                    mask1 ? ACTIVATE(sum1_0_1) : (vec)(0.0f));
+                STOREV(stored, 1 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask1 ? ACTIVATE(sum1_1_0) : (vec)(0.0f));
+                STOREV(stored, 1 * y_plane + 1 * OUT_STRIDE_H * y_row + 1 * OUT_STRIDE_W * BLOCK,
+                    mask1 ? ACTIVATE(sum1_1_1) : (vec)(0.0f));
             }
-        }
-        else {
+        } else {
             // 2 x 1 positions
             vec sum0_0_0 = start0, sum1_0_0 = start1;
             vec sum0_1_0 = start0, sum1_1_0 = start1;
@@ -296,32 +276,24 @@ void conv_blocked(
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
             __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
             if (live0 > 0) {
-                {
-                    vec value = sum0_0_0;
-                    value += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
+                if (has_residual) {
+                    sum0_0_0 += LOADV(more, 0 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                    sum0_1_0 += LOADV(more, 0 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
                 }
-                {
-                    vec value = sum0_1_0;
-                    value += LOADV(more, 0 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 0 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask0 ? value : (vec)(0.0f));
-                }
+                STOREV(stored, 0 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_0_0) : (vec)(0.0f));
+                STOREV(stored, 0 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask0 ? ACTIVATE(sum0_1_0) : (vec)(0.0f));
             }
             if (live1 > 0) {
-                {
-                    vec value = sum1_0_0;
-                    value += LOADV(more, 1 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 1 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask1 ? value : (vec)(0.0f));
+                if (has_residual) {
+                    sum1_0_0 += LOADV(more, 1 * residual_plane + 0 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
+                    sum1_1_0 += LOADV(more, 1 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
                 }
-                {
-                    vec value = sum1_1_0;
-                    value += LOADV(more, 1 * residual_plane + 1 * OUT_STRIDE_H * residual_row + 0 * OUT_STRIDE_W * BLOCK);
-                    value = ACTIVATE(value);
-                    STOREV(stored, 1 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK, mask1 ? value : (vec)(0.0f));
-                }
+                STOREV(stored, 1 * y_plane + 0 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask1 ? ACTIVATE(sum1_0_0) : (vec)(0.0f));
+                STOREV(stored, 1 * y_plane + 1 * OUT_STRIDE_H * y_row + 0 * OUT_STRIDE_W * BLOCK,
+                    mask1 ? ACTIVATE(sum1_1_0) : (vec)(0.0f));
             }
         }
     }

@@ -1,5 +1,5 @@
 // conv_depthwise
-#define ACTIVATE(v) ((v) < (vec)(0.0f) ? (vec)(0.0f) : (v))
+#define ACTIVATE(v) ((v) < (vec)(low) ? (vec)(low) : (v))
 #define BLOCK 8
 #define GROUP 1
 #define KERNEL_H 3
@@ -22,14 +22,15 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_depthwise conv_depthwise_7f64d32b3ff3
+#define conv_depthwise conv_depthwise_54b55cec5725
 
 __kernel WORK_GROUP
 void conv_depthwise(
     __global const real *restrict x,         // N, channel blocks, rows, columns, BLOCK
     __global const real *restrict w,         // channel blocks, KERNEL_H, KERNEL_W, GROUP, BLOCK
-    __global const real *restrict bias,      // channels
-    __global const real *restrict residual,  // as y, with strides of its own
+    const int has_bias, const int has_residual, const float low,
+    __global const real *restrict bias,
+    __global const real *restrict residual,
     const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
     __global real *restrict y,               // N, channel blocks, rows, columns, BLOCK
     const int x_image, const int x_plane, const int x_row, const int x_offset,
@@ -55,7 +56,7 @@ void conv_depthwise(
     // The bias has no padding: nothing beyond the last channel may be read.
     float start_lanes[BLOCK];
     for (int lane = 0; lane < BLOCK; ++lane)
-        start_lanes[lane] = lane < live ? LOAD(bias, block * BLOCK + lane) : 0.0f;
+        start_lanes[lane] = has_bias && lane < live ? LOAD(bias, block * BLOCK + lane) : 0.0f;
     const vec start = vload8(0, start_lanes);
 
     for (int row = row0; row < row1; ++row) {
@@ -95,10 +96,12 @@ void conv_depthwise(
             }
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
             __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
-            sum0 += LOADV(more, 0 * OUT_STRIDE_W * BLOCK);
+            if (has_residual) {
+                sum0 += LOADV(more, 0 * OUT_STRIDE_W * BLOCK);
+                sum1 += LOADV(more, 1 * OUT_STRIDE_W * BLOCK);
+            }
             sum0 = ACTIVATE(sum0);
             STOREV(stored, 0 * OUT_STRIDE_W * BLOCK, mask ? sum0 : (vec)(0.0f));
-            sum1 += LOADV(more, 1 * OUT_STRIDE_W * BLOCK);
             sum1 = ACTIVATE(sum1);
             STOREV(stored, 1 * OUT_STRIDE_W * BLOCK, mask ? sum1 : (vec)(0.0f));
         }

@@ -1,5 +1,5 @@
 // conv_winograd
-#define ACTIVATE(v) ((v) < (vec)(0.0f) ? (vec)(0.0f) : (v))
+#define ACTIVATE(v) ((v) < (vec)(low) ? (vec)(low) : (v))
 #define BLOCK 8
 #define CHUNK 16
 #define DILATION_H 1
@@ -21,7 +21,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_winograd conv_winograd_ee48e7779af4
+#define conv_winograd conv_winograd_88ef693aca88
 
 #ifndef PREFETCH
 #ifdef __clang__
@@ -34,7 +34,10 @@ __kernel WORK_GROUP
 void conv_winograd(
     __global const float *restrict x,         // N, input blocks, rows, columns, BLOCK
     __global const float *restrict w,         // groups, channel tiles, products, channels, tile_k * BLOCK
-    __global const float *restrict bias,      // groups * filters
+    const int has_bias, const int has_residual, const float low,
+    __global const real *restrict bias,
+    __global const real *restrict residual,
+    const int residual_image, const int residual_plane, const int residual_row, const int residual_offset,
     __global float *restrict y,               // N, output blocks, rows, columns, BLOCK
     __local float *restrict data,
     __local float *restrict sums,
@@ -96,86 +99,41 @@ void conv_winograd(
                 __global const float *source = plane + (size_t)image * x_image
                     + (phase_h + first_h / WRITE_STRIDE_H * READ_STRIDE_H * DILATION_H) * x_row
                     + (phase_w + first_w / WRITE_STRIDE_W * READ_STRIDE_W * DILATION_W) * BLOCK;
-                const vec in0_0 = *(__global const vec *)(source + 0 * DILATION_H * x_row + 0 * DILATION_W * BLOCK);
-                const vec in0_1 = *(__global const vec *)(source + 0 * DILATION_H * x_row + 1 * DILATION_W * BLOCK);
-                const vec in0_2 = *(__global const vec *)(source + 0 * DILATION_H * x_row + 2 * DILATION_W * BLOCK);
-                const vec in0_3 = *(__global const vec *)(source + 0 * DILATION_H * x_row + 3 * DILATION_W * BLOCK);
-                const vec in1_0 = *(__global const vec *)(source + 1 * DILATION_H * x_row + 0 * DILATION_W * BLOCK);
-                const vec in1_1 = *(__global const vec *)(source + 1 * DILATION_H * x_row + 1 * DILATION_W * BLOCK);
-                const vec in1_2 = *(__global const vec *)(source + 1 * DILATION_H * x_row + 2 * DILATION_W * BLOCK);
-                const vec in1_3 = *(__global const vec *)(source + 1 * DILATION_H * x_row + 3 * DILATION_W * BLOCK);
-                const vec in2_0 = *(__global const vec *)(source + 2 * DILATION_H * x_row + 0 * DILATION_W * BLOCK);
-                const vec in2_1 = *(__global const vec *)(source + 2 * DILATION_H * x_row + 1 * DILATION_W * BLOCK);
-                const vec in2_2 = *(__global const vec *)(source + 2 * DILATION_H * x_row + 2 * DILATION_W * BLOCK);
-                const vec in2_3 = *(__global const vec *)(source + 2 * DILATION_H * x_row + 3 * DILATION_W * BLOCK);
-                const vec in3_0 = *(__global const vec *)(source + 3 * DILATION_H * x_row + 0 * DILATION_W * BLOCK);
-                const vec in3_1 = *(__global const vec *)(source + 3 * DILATION_H * x_row + 1 * DILATION_W * BLOCK);
-                const vec in3_2 = *(__global const vec *)(source + 3 * DILATION_H * x_row + 2 * DILATION_W * BLOCK);
-                const vec in3_3 = *(__global const vec *)(source + 3 * DILATION_H * x_row + 3 * DILATION_W * BLOCK);
-                const vec mid0_0 = -in0_0 + in2_0;
-                const vec mid3_0 = -in1_0 + in3_0;
-                const vec mid1_0_even = in2_0;
-                const vec mid1_0_odd = in1_0;
-                const vec mid1_0 = mid1_0_even + mid1_0_odd;
-                const vec mid2_0 = mid1_0_even - mid1_0_odd;
-                const vec mid0_1 = -in0_1 + in2_1;
-                const vec mid3_1 = -in1_1 + in3_1;
-                const vec mid1_1_even = in2_1;
-                const vec mid1_1_odd = in1_1;
-                const vec mid1_1 = mid1_1_even + mid1_1_odd;
-                const vec mid2_1 = mid1_1_even - mid1_1_odd;
-                const vec mid0_2 = -in0_2 + in2_2;
-                const vec mid3_2 = -in1_2 + in3_2;
-                const vec mid1_2_even = in2_2;
-                const vec mid1_2_odd = in1_2;
-                const vec mid1_2 = mid1_2_even + mid1_2_odd;
-                const vec mid2_2 = mid1_2_even - mid1_2_odd;
-                const vec mid0_3 = -in0_3 + in2_3;
-                const vec mid3_3 = -in1_3 + in3_3;
-                const vec mid1_3_even = in2_3;
-                const vec mid1_3_odd = in1_3;
-                const vec mid1_3 = mid1_3_even + mid1_3_odd;
-                const vec mid2_3 = mid1_3_even - mid1_3_odd;
-                const vec out0_0 = -mid0_0 + mid0_2;
-                const vec out0_3 = -mid0_1 + mid0_3;
-                const vec out0_1_even = mid0_2;
-                const vec out0_1_odd = mid0_1;
-                const vec out0_1 = out0_1_even + out0_1_odd;
-                const vec out0_2 = out0_1_even - out0_1_odd;
-                const vec out1_0 = -mid1_0 + mid1_2;
-                const vec out1_3 = -mid1_1 + mid1_3;
-                const vec out1_1_even = mid1_2;
-                const vec out1_1_odd = mid1_1;
-                const vec out1_1 = out1_1_even + out1_1_odd;
-                const vec out1_2 = out1_1_even - out1_1_odd;
-                const vec out2_0 = -mid2_0 + mid2_2;
-                const vec out2_3 = -mid2_1 + mid2_3;
-                const vec out2_1_even = mid2_2;
-                const vec out2_1_odd = mid2_1;
-                const vec out2_1 = out2_1_even + out2_1_odd;
-                const vec out2_2 = out2_1_even - out2_1_odd;
-                const vec out3_0 = -mid3_0 + mid3_2;
-                const vec out3_3 = -mid3_1 + mid3_3;
-                const vec out3_1_even = mid3_2;
-                const vec out3_1_odd = mid3_1;
-                const vec out3_1 = out3_1_even + out3_1_odd;
-                const vec out3_2 = out3_1_even - out3_1_odd;
-                *(__local vec *)(target + 0 * product_step) = out0_0;
-                *(__local vec *)(target + 1 * product_step) = out0_1;
-                *(__local vec *)(target + 2 * product_step) = out0_2;
-                *(__local vec *)(target + 3 * product_step) = out0_3;
-                *(__local vec *)(target + 4 * product_step) = out1_0;
-                *(__local vec *)(target + 5 * product_step) = out1_1;
-                *(__local vec *)(target + 6 * product_step) = out1_2;
-                *(__local vec *)(target + 7 * product_step) = out1_3;
-                *(__local vec *)(target + 8 * product_step) = out2_0;
-                *(__local vec *)(target + 9 * product_step) = out2_1;
-                *(__local vec *)(target + 10 * product_step) = out2_2;
-                *(__local vec *)(target + 11 * product_step) = out2_3;
-                *(__local vec *)(target + 12 * product_step) = out3_0;
-                *(__local vec *)(target + 13 * product_step) = out3_1;
-                *(__local vec *)(target + 14 * product_step) = out3_2;
-                *(__local vec *)(target + 15 * product_step) = out3_3;
+                vec mid[16];
+                #pragma unroll 1
+                for (int j = 0; j < 4; ++j) {
+                    const vec in0 = *(__global const vec *)(source + 0 * DILATION_H * x_row + j * DILATION_W * BLOCK);
+                    const vec in1 = *(__global const vec *)(source + 1 * DILATION_H * x_row + j * DILATION_W * BLOCK);
+                    const vec in2 = *(__global const vec *)(source + 2 * DILATION_H * x_row + j * DILATION_W * BLOCK);
+                    const vec in3 = *(__global const vec *)(source + 3 * DILATION_H * x_row + j * DILATION_W * BLOCK);
+                    const vec out0 = -in0 + in2;
+                    const vec out3 = -in1 + in3;
+                    const vec out1_even = in2;
+                    const vec out1_odd = in1;
+                    const vec out1 = out1_even + out1_odd;
+                    const vec out2 = out1_even - out1_odd;
+                    mid[0 + j] = out0;
+                    mid[4 + j] = out1;
+                    mid[8 + j] = out2;
+                    mid[12 + j] = out3;
+                }
+                #pragma unroll 1
+                for (int i = 0; i < 4; ++i) {
+                    const vec in0 = mid[i * 4 + 0];
+                    const vec in1 = mid[i * 4 + 1];
+                    const vec in2 = mid[i * 4 + 2];
+                    const vec in3 = mid[i * 4 + 3];
+                    const vec out0 = -in0 + in2;
+                    const vec out3 = -in1 + in3;
+                    const vec out1_even = in2;
+                    const vec out1_odd = in1;
+                    const vec out1 = out1_even + out1_odd;
+                    const vec out2 = out1_even - out1_odd;
+                    *(__local vec *)(target + (i * PRODUCTS_W + 0) * product_step) = out0;
+                    *(__local vec *)(target + (i * PRODUCTS_W + 1) * product_step) = out1;
+                    *(__local vec *)(target + (i * PRODUCTS_W + 2) * product_step) = out2;
+                    *(__local vec *)(target + (i * PRODUCTS_W + 3) * product_step) = out3;
+                }
                 if (++tile_w == tiles_w) {
                     tile_w = 0;
                     if (++tile_h == tiles_h) {
@@ -299,7 +257,7 @@ void conv_winograd(
                 // The bias has no padding: nothing beyond the last filter may be read.
                 float start[BLOCK];
                 for (int i = 0; i < BLOCK; ++i)
-                    start[i] = i < live ? bias[group * filters + block * BLOCK + i] : 0.0f;
+                    start[i] = has_bias && i < live ? bias[group * filters + block * BLOCK + i] : 0.0f;
                 const vec offset = vload8(0, start);
                 __global float *plane = y + (group * output_blocks + block) * y_plane + y_offset;
                 int image = begin / (tiles_h * tiles_w);
@@ -307,46 +265,34 @@ void conv_winograd(
                 int tile_w = begin - (image * tiles_h + tile_h) * tiles_w;
                 for (int t = 0; t < count; ++t) {
                     __local const float *source = sums + (k * slots + t) * BLOCK;
-                    const vec in0_0 = *(__local const vec *)(source + 0 * (TILE_K * slots * BLOCK));
-                    const vec in0_1 = *(__local const vec *)(source + 1 * (TILE_K * slots * BLOCK));
-                    const vec in0_2 = *(__local const vec *)(source + 2 * (TILE_K * slots * BLOCK));
-                    const vec in0_3 = *(__local const vec *)(source + 3 * (TILE_K * slots * BLOCK));
-                    const vec in1_0 = *(__local const vec *)(source + 4 * (TILE_K * slots * BLOCK));
-                    const vec in1_1 = *(__local const vec *)(source + 5 * (TILE_K * slots * BLOCK));
-                    const vec in1_2 = *(__local const vec *)(source + 6 * (TILE_K * slots * BLOCK));
-                    const vec in1_3 = *(__local const vec *)(source + 7 * (TILE_K * slots * BLOCK));
-                    const vec in2_0 = *(__local const vec *)(source + 8 * (TILE_K * slots * BLOCK));
-                    const vec in2_1 = *(__local const vec *)(source + 9 * (TILE_K * slots * BLOCK));
-                    const vec in2_2 = *(__local const vec *)(source + 10 * (TILE_K * slots * BLOCK));
-                    const vec in2_3 = *(__local const vec *)(source + 11 * (TILE_K * slots * BLOCK));
-                    const vec in3_0 = *(__local const vec *)(source + 12 * (TILE_K * slots * BLOCK));
-                    const vec in3_1 = *(__local const vec *)(source + 13 * (TILE_K * slots * BLOCK));
-                    const vec in3_2 = *(__local const vec *)(source + 14 * (TILE_K * slots * BLOCK));
-                    const vec in3_3 = *(__local const vec *)(source + 15 * (TILE_K * slots * BLOCK));
-                    const vec mid0_0_even1 = in1_0 + in2_0;
-                    const vec mid0_0_odd1 = in1_0 - in2_0;
-                    const vec mid0_0 = mid0_0_even1 + in0_0;
-                    const vec mid1_0 = mid0_0_odd1 + in3_0;
-                    const vec mid0_1_even1 = in1_1 + in2_1;
-                    const vec mid0_1_odd1 = in1_1 - in2_1;
-                    const vec mid0_1 = mid0_1_even1 + in0_1;
-                    const vec mid1_1 = mid0_1_odd1 + in3_1;
-                    const vec mid0_2_even1 = in1_2 + in2_2;
-                    const vec mid0_2_odd1 = in1_2 - in2_2;
-                    const vec mid0_2 = mid0_2_even1 + in0_2;
-                    const vec mid1_2 = mid0_2_odd1 + in3_2;
-                    const vec mid0_3_even1 = in1_3 + in2_3;
-                    const vec mid0_3_odd1 = in1_3 - in2_3;
-                    const vec mid0_3 = mid0_3_even1 + in0_3;
-                    const vec mid1_3 = mid0_3_odd1 + in3_3;
-                    const vec out0_0_even1 = mid0_1 + mid0_2;
-                    const vec out0_0_odd1 = mid0_1 - mid0_2;
-                    const vec out0_0 = out0_0_even1 + mid0_0;
-                    const vec out0_1 = out0_0_odd1 + mid0_3;
-                    const vec out1_0_even1 = mid1_1 + mid1_2;
-                    const vec out1_0_odd1 = mid1_1 - mid1_2;
-                    const vec out1_0 = out1_0_even1 + mid1_0;
-                    const vec out1_1 = out1_0_odd1 + mid1_3;
+                    vec positions[OUTPUTS_H * OUTPUTS_W];
+                    vec mid[8];
+                    #pragma unroll 1
+                    for (int j = 0; j < 4; ++j) {
+                        const vec in0 = *(__local const vec *)(source + (0 * PRODUCTS_W + j) * (TILE_K * slots * BLOCK));
+                        const vec in1 = *(__local const vec *)(source + (1 * PRODUCTS_W + j) * (TILE_K * slots * BLOCK));
+                        const vec in2 = *(__local const vec *)(source + (2 * PRODUCTS_W + j) * (TILE_K * slots * BLOCK));
+                        const vec in3 = *(__local const vec *)(source + (3 * PRODUCTS_W + j) * (TILE_K * slots * BLOCK));
+                        const vec out0_even1 = in1 + in2;
+                        const vec out0_odd1 = in1 - in2;
+                        const vec out0 = out0_even1 + in0;
+                        const vec out1 = out0_odd1 + in3;
+                        mid[0 + j] = out0;
+                        mid[4 + j] = out1;
+                    }
+                    #pragma unroll 1
+                    for (int i = 0; i < 2; ++i) {
+                        const vec in0 = mid[i * 4 + 0];
+                        const vec in1 = mid[i * 4 + 1];
+                        const vec in2 = mid[i * 4 + 2];
+                        const vec in3 = mid[i * 4 + 3];
+                        const vec out0_even1 = in1 + in2;
+                        const vec out0_odd1 = in1 - in2;
+                        const vec out0 = out0_even1 + in0;
+                        const vec out1 = out0_odd1 + in3;
+                        positions[i * 2 + 0] = out0 + offset;
+                        positions[i * 2 + 1] = out1 + offset;
+                    }
             const int phase_h = tile_h / phase_tiles_h;
             const int count_h = (out_h - phase_h + DILATION_H - 1) / DILATION_H;
             const int wanted_h = (tile_h - phase_h * phase_tiles_h) * OUTPUTS_H;
@@ -358,34 +304,19 @@ void conv_winograd(
                     const int row = phase_h + first_h * DILATION_H;
                     const int column = phase_w + first_w * DILATION_W;
                     __global float *target = plane + (size_t)image * y_image + row * y_row + column * BLOCK;
-                    if (first_h + 0 >= wanted_h && first_h + 0 < count_h) {
-                        if (first_w + 0 >= wanted_w && first_w + 0 < count_w) {
-                            vec value = out0_0;
-                            value += offset;
+                    __global const float *added = residual + (size_t)image * residual_image + (group * output_blocks + block) * residual_plane
+                        + residual_offset + row * residual_row + column * BLOCK;
+                    const int end_h = min(OUTPUTS_H, count_h - first_h), end_w = min(OUTPUTS_W, count_w - first_w);
+                    #pragma unroll 1
+                    for (int i = wanted_h - first_h; i < end_h; ++i)
+                        #pragma unroll 1
+                        for (int j = wanted_w - first_w; j < end_w; ++j) {
+                            vec value = positions[i * OUTPUTS_W + j];
+                            if (has_residual)
+                                value += *(__global const vec *)(added + i * DILATION_H * residual_row + j * DILATION_W * BLOCK);
                             value = ACTIVATE(value);
-                            *(__global vec *)(target + 0 * DILATION_H * y_row + 0 * DILATION_W * BLOCK) = mask ? value : (vec)(0.0f);
+                            *(__global vec *)(target + i * DILATION_H * y_row + j * DILATION_W * BLOCK) = mask ? value : (vec)(0.0f);
                         }
-                        if (first_w + 1 >= wanted_w && first_w + 1 < count_w) {
-                            vec value = out0_1;
-                            value += offset;
-                            value = ACTIVATE(value);
-                            *(__global vec *)(target + 0 * DILATION_H * y_row + 1 * DILATION_W * BLOCK) = mask ? value : (vec)(0.0f);
-                        }
-                    }
-                    if (first_h + 1 >= wanted_h && first_h + 1 < count_h) {
-                        if (first_w + 0 >= wanted_w && first_w + 0 < count_w) {
-                            vec value = out1_0;
-                            value += offset;
-                            value = ACTIVATE(value);
-                            *(__global vec *)(target + 1 * DILATION_H * y_row + 0 * DILATION_W * BLOCK) = mask ? value : (vec)(0.0f);
-                        }
-                        if (first_w + 1 >= wanted_w && first_w + 1 < count_w) {
-                            vec value = out1_1;
-                            value += offset;
-                            value = ACTIVATE(value);
-                            *(__global vec *)(target + 1 * DILATION_H * y_row + 1 * DILATION_W * BLOCK) = mask ? value : (vec)(0.0f);
-                        }
-                    }
                     if (++tile_w == tiles_w) {
                         tile_w = 0;
                         if (++tile_h == tiles_h) {
