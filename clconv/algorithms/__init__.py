@@ -24,7 +24,9 @@ from clconv.algorithms.reduce_blocked import ReduceBlocked
 from clconv.algorithms.reduce_strided import ReduceStrided
 from clconv.algorithms.reorder_blocked import ReorderBlocked
 from clconv.algorithms.reorder_strided import ReorderStrided
+from clconv.algorithms.resample_axis import ResampleAxis
 from clconv.algorithms.softmax_rows import SoftmaxRows
+from clconv.algorithms.unpool_planes import UnpoolPlanes
 from clconv.algorithms.window_copy import WindowCopy
 from clconv.algorithms.winograd_weights import WinogradWeights
 from clconv.device import DeviceTraits
@@ -52,6 +54,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     PackWeights(),
     WinogradWeights(),
     WindowCopy(),
+    ResampleAxis(),
+    UnpoolPlanes(),
 )
 
 

@@ -20,6 +20,7 @@ OUTER_LOOPS = 2
 COMBINE = {
     "sum": {"COMBINE(a, v)": "((a) + (v))", "IDENTITY": "0.0f"},
     "max": {"COMBINE(a, v)": "((v) > (a) || (v) != (v) ? (v) : (a))", "IDENTITY": "(-INFINITY)"},
+    "prod": {"COMBINE(a, v)": "((a) * (v))", "IDENTITY": "1.0f"},
 }
 
 

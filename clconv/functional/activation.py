@@ -9,7 +9,8 @@ from clconv.errors import GeometryError
 from clconv.functional.check import axis_of, floating, number
 from clconv.functional.eager import operation
 from clconv.graph.node import Node
-from clconv.graph.ops import make
+from clconv.graph.ops import as_node, make
+from clconv.graph.ops.shape import reshape
 from clconv.graph.trace import current_recording
 
 
@@ -55,6 +56,61 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 def silu(input: Any) -> Any:
     """x sigmoid(x)."""
     return make("silu", floating(input, "silu"))
+
+
+@operation
+def hardsigmoid(input: Any) -> Any:
+    """x / 6 + 1/2 between 0 and 1 (Howard et al. 2019)."""
+    return make("hardsigmoid", floating(input, "hardsigmoid"), alpha=1.0 / 6.0, beta=0.5)
+
+
+@operation
+def hardswish(input: Any) -> Any:
+    """x hardsigmoid(x) (Howard et al. 2019)."""
+    return make("hardswish", floating(input, "hardswish"))
+
+
+@operation
+def selu(input: Any) -> Any:
+    """Scaled ELU whose outputs keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return make("selu", floating(input, "selu"), alpha=1.6732632423543772, gamma=1.0507009873554805)
+
+
+@operation
+def celu(input: Any, alpha: float = 1.0) -> Any:
+    """x where positive, else alpha (exp(x / alpha) - 1) (Barron 2017)."""
+    slope = number(alpha, "alpha", "celu")
+    if slope == 0.0:
+        raise GeometryError("celu: alpha must not be 0")
+    return make("celu", floating(input, "celu"), alpha=slope)
+
+
+@operation
+def softplus(input: Any) -> Any:
+    """log(1 + exp(x))."""
+    return make("softplus", floating(input, "softplus"))
+
+
+@operation
+def softsign(input: Any) -> Any:
+    """x / (1 + |x|)."""
+    return make("softsign", floating(input, "softsign"))
+
+
+@operation
+def threshold(input: Any, threshold: float, value: float) -> Any:
+    """x where above the threshold, else value."""
+    at, other = number(threshold, "threshold", "threshold"), number(value, "value", "threshold")
+    return make("threshold", floating(input, "threshold"), threshold=at, value=other)
+
+
+@operation
+def prelu(input: Any, weight: Any) -> Any:
+    """x where positive, else weight x with one weight, or one for each channel (axis 1) (He et al. 2015)."""
+    x, slopes = floating(input, "prelu"), as_node(weight, "prelu")
+    if slopes.shape not in ((), (1,), (x.shape[1],) if x.ndim > 1 else (1,)):
+        raise GeometryError(f"prelu: weight must hold one number, or one for each channel of x {x.shape}, got shape {slopes.shape}")
+    return make("prelu", x, reshape(slopes, (-1, *(1,) * (x.ndim - 2))) if x.ndim > 1 else slopes)
 
 
 def _softmax(input: Any, dim: int, log: bool, what: str) -> Node:

@@ -11,9 +11,20 @@ import numpy as np
 from clconv.errors import ArrayError, GeometryError
 from clconv.functional.check import axis_of, floating, number
 from clconv.functional.eager import operation
+from clconv.geometry import PoolGeometry
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
-from clconv.graph.ops.shape import reshape
+from clconv.graph.ops.shape import item, reshape, transpose
+
+
+def argmax_along(x: Node, axis: int, keepdim: bool) -> Node:
+    """The position of a maximum in a plane of one column is its position in the axis."""
+    last = [i for i in range(x.ndim) if i != axis] + [axis]
+    column = x if last == list(range(x.ndim)) else transpose(x, last)
+    count, size = math.prod(column.shape[:-1]), x.shape[axis]
+    geometry = PoolGeometry.make((size,), rank=1, operation="argmax")
+    found = item(make("pool", reshape(column, (count, 1, size)), kind="max", geometry=geometry, with_indices=True), 1)
+    return reshape(found, tuple(1 if i == axis else n for i, n in enumerate(x.shape) if keepdim or i != axis))
 
 
 @operation
@@ -75,6 +86,32 @@ def sum(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = Fals
 def mean(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
     """Mean over `dim` (all axes when None)."""
     return _reduced("mean", input, dim, keepdim)
+
+
+@operation
+def amax(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """The largest over `dim` (all axes when None); NaN if one is. Equal ones share the gradient."""
+    return _reduced("amax", input, dim, keepdim)
+
+
+@operation
+def amin(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """The smallest over `dim` (all axes when None); NaN if one is. Equal ones share the gradient."""
+    return -_reduced("amax", -floating(input, "amin"), dim, keepdim)
+
+
+@operation
+def prod(input: Any, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Any:
+    """The product over `dim` (all axes when None); its gradient is the product over x, NaN where x is 0."""
+    return _reduced("prod", input, dim, keepdim)
+
+
+@operation
+def argmax(input: Any, dim: int, keepdim: bool = False) -> Any:
+    """Where along `dim` the largest element lies, as int32: the first of equal ones, and of NaN the last."""
+    x = floating(input, "argmax")
+    axis = axis_of(dim, x.ndim, "argmax")
+    return argmax_along(x, axis, keepdim)
 
 
 @operation

@@ -107,3 +107,21 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     if x.ndim < 3:
         raise GeometryError(f"local_response_norm: input must have N, C and at least one spatial axis, got shape {x.shape}")
     return make("lrn", x, window=int(size), alpha=float(alpha), beta=float(beta), k=float(k))
+
+
+@operation
+def instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """weight (x - mean) / sqrt(var + eps) + bias with the mean and (biased) variance of every channel of every image (Ulyanov et al. 2016).
+
+    As torch.nn.functional.instance_norm without running statistics: x (N, C, ...).
+    """
+    x = floating(input, "instance_norm")
+    if x.ndim < 3 or x.spec.elements <= x.shape[0] * x.shape[1]:
+        raise GeometryError(f"instance_norm: input must have N, C and more than one spatial element, got shape {x.shape}")
+    gamma, beta = _channels(x, weight, "weight", 1.0), _channels(x, bias, "bias", 0.0)
+    planes = reshape(x, (1, x.shape[0] * x.shape[1], *x.shape[2:]))
+    axes = (0, *range(2, x.ndim))
+    mean = make("mean", planes, axes=axes, dtype="float32")
+    var = make("variance", planes, mean, axes=axes, dtype="float32")
+    normal = _normalise(planes, mean, var, None, None, number(eps, "eps", "instance_norm"), training=True)
+    return make("add", make("mul", reshape(normal, x.shape), gamma), beta)

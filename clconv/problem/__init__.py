@@ -6,6 +6,7 @@ from clconv.problem.elementwise import MapProblem, ReduceProblem
 from clconv.problem.layout import ReorderProblem, WindowProblem
 from clconv.problem.matmul import MatmulProblem
 from clconv.problem.pool import PoolProblem
+from clconv.problem.resample import ResampleProblem, UnpoolProblem
 from clconv.problem.rows import LrnProblem, SoftmaxProblem
 from clconv.problem.text import parse
 
@@ -20,7 +21,9 @@ __all__ = [
     "Problem",
     "ReduceProblem",
     "ReorderProblem",
+    "ResampleProblem",
     "SoftmaxProblem",
+    "UnpoolProblem",
     "WindowProblem",
     "parse",
 ]

@@ -44,10 +44,10 @@ class MapProblem(Problem):
 
 @dataclass(frozen=True)
 class ReduceProblem(Problem):
-    """y_i = post_i(sum or max over `axes` of r_i), where `statements` compute r0, r1, ... from the operands over `shape`.
+    """y_i = post_i(sum, maximum or product over `axes` of r_i), where `statements` compute r0, r1, ... from the operands over `shape`.
 
     Outputs keep the reduced axes with length 1. `post` holds one expression an output over r (its own total) and `count`
-    (elements reduced); `combine` is "sum" or "max" for all of them.
+    (elements reduced); `combine` is "sum", "max" or "prod" for all of them.
     """
 
     shape: tuple[int, ...]

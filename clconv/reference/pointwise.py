@@ -153,3 +153,52 @@ def silu_backward(dy: ArrayLike, x: ArrayLike) -> F64:
     x = f64(x)
     with np.errstate(invalid="ignore"):
         return f64(dy) * sigmoid(x) * (1.0 + x * sigmoid(-x))
+
+
+def hardsigmoid(x: ArrayLike) -> F64:
+    """x / 6 + 1/2 between 0 and 1; Howard et al. 2019."""
+    return np.clip(f64(x) / 6.0 + 0.5, 0.0, 1.0)
+
+
+def hardswish(x: ArrayLike) -> F64:
+    """x hardsigmoid(x)."""
+    return f64(x) * hardsigmoid(x)
+
+
+def selu(x: ArrayLike) -> F64:
+    """Scaled ELU; Klambauer et al. 2017.
+
+    >>> selu([1.0]).round(4)
+    array([1.0507])
+    """
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+def celu(x: ArrayLike, alpha: float = 1.0) -> F64:
+    """x where positive, else alpha (exp(x / alpha) - 1); Barron 2017."""
+    return alpha * elu(f64(x) / alpha)
+
+
+def softplus(x: ArrayLike) -> F64:
+    """log(1 + exp(x)).
+
+    >>> softplus([0.0, 1000.0]).round(4)
+    array([6.931e-01, 1.000e+03])
+    """
+    return np.logaddexp(0.0, f64(x))
+
+
+def softsign(x: ArrayLike) -> F64:
+    """x / (1 + |x|)."""
+    return f64(x) / (1.0 + np.abs(f64(x)))
+
+
+def prelu(x: ArrayLike, weight: ArrayLike) -> F64:
+    """x where positive, else weight x, a weight for all or for each channel; He et al. 2015."""
+    x, slopes = f64(x), f64(weight).reshape(-1)
+    return np.where(x < 0, x * slopes.reshape(-1, *(1,) * (x.ndim - 2)), x)
+
+
+def erf(x: ArrayLike) -> F64:
+    """The error function."""
+    return np.asarray(_erf(f64(x)))

@@ -11,7 +11,7 @@ import numpy as np
 from clconv.codegen.expressions import float_literal
 from clconv.errors import ArrayError, GeometryError
 from clconv.graph.node import Node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, as_node, make, register
 from clconv.problem import MapProblem
 from clconv.tensor import TensorSpec
 
@@ -128,6 +128,37 @@ UNARY = {
     "log": ("log({0})", "x", "{0} / {1}"),
     "sqrt": ("sqrt({0})", "y", "{0} * 0.5f / {1}"),
     "square": ("{0} * {0}", "x", "{0} * 2.0f * {1}"),
+    "abs": ("fabs({0})", "x", "{1} > 0.0f ? {0} : {1} < 0.0f ? -{0} : {0} * {1}"),
+    "reciprocal": ("1.0f / {0}", "y", "-{0} * {1} * {1}"),
+    "erf": ("erf({0})", "x", "{0} * 1.1283791670955126f * exp(-{1} * {1})"),
+    "hardsigmoid": (
+        "{0} * {alpha} + {beta} < 0.0f ? 0.0f : {0} * {alpha} + {beta} > 1.0f ? 1.0f : {0} * {alpha} + {beta}",
+        "x",
+        "{1} * {alpha} + {beta} > 0.0f && {1} * {alpha} + {beta} < 1.0f ? {0} * {alpha} : 0.0f",
+    ),
+    "hardswish": (
+        "{0} <= -3.0f ? 0.0f : {0} >= 3.0f ? {0} : {0} * ({0} + 3.0f) / 6.0f",
+        "x",
+        "{1} < -3.0f ? 0.0f : {1} > 3.0f ? {0} : {0} * ({1} / 3.0f + 0.5f)",
+    ),
+    "selu": (
+        "{0} > 0.0f ? {gamma} * {0} : {gamma} * {alpha} * expm1({0})",
+        "x",
+        "{1} > 0.0f ? {0} * {gamma} : {0} * {gamma} * {alpha} * exp({1})",
+    ),
+    "celu": ("{0} > 0.0f ? {0} : {alpha} * expm1({0} / {alpha})", "x", "{1} > 0.0f ? {0} : {0} * exp({1} / {alpha})"),
+    "softplus": (
+        "{0} > 0.0f ? {0} + log1p(exp(-{0})) : log1p(exp({0}))",
+        "x",
+        "{0} / (1.0f + exp(-{1}))",
+    ),
+    "softsign": ("{0} / (1.0f + fabs({0}))", "x", "{0} / ((1.0f + fabs({1})) * (1.0f + fabs({1})))"),
+    "threshold": ("{0} <= {threshold} ? {value} : {0}", "x", "{1} <= {threshold} ? 0.0f : {0}"),
+    "clamp": (
+        "{0} < {least} ? {least} : {0} > {most} ? {most} : {0}",
+        "x",
+        "{1} >= {least} && {1} <= {most} ? {0} : 0.0f",
+    ),
 }
 PIECEWISE_LINEAR = ("relu", "leaky_relu")
 
@@ -154,6 +185,52 @@ register(Expression("add", "{0} + {1}", lambda node, dy: (dy, dy)))
 register(Expression("sub", "{0} - {1}", lambda node, dy: (dy, -dy)))
 register(Expression("mul", "{0} * {1}", lambda node, dy: (dy * node.inputs[1], dy * node.inputs[0])))
 register(Expression("div", "{0} / {1}", lambda node, dy: (dy / node.inputs[1], -(dy * node.inputs[0]) / (node.inputs[1] * node.inputs[1]))))
+
+register(Expression("floor", "floor({0})", lambda node, dy: (dy * 0.0,)))
+register(Expression("ceil", "ceil({0})", lambda node, dy: (dy * 0.0,)))
+register(Expression("trunc", "trunc({0})", lambda node, dy: (dy * 0.0,)))
+
+
+def _power_rule(node: Node, dy: Node) -> Gradients:
+    """d(a^b) = a^b (b / a da + log(a) db), the first part as b a^(b - 1): a may be 0. A constant exponent gets none."""
+    a, b = node.inputs
+    rest = None if b.op == "constant" else dy * node * make("log", a)
+    return dy * b * make("pow", a, b - 1.0), rest
+
+
+def _share_rule(better: str) -> Callable[[Node, Node], Gradients]:
+    """Of two numbers, the chosen one gets the gradient; equal ones get half each, as in torch."""
+
+    def rule(node: Node, dy: Node) -> Gradients:
+        a, b = node.inputs
+        half = make("equal", a, b) * 0.5
+        return dy * (make(better, a, b) + half), dy * (make(better, b, a) + half)
+
+    return rule
+
+
+register(Expression("pow", "pow({0}, {1})", _power_rule))
+register(Expression("minimum", "{0} != {0} || {0} < {1} ? {0} : {1}", _share_rule("less")))
+register(Expression("maximum", "{0} != {0} || {0} > {1} ? {0} : {1}", _share_rule("greater")))
+for _name, _sign in (("equal", "=="), ("less", "<"), ("greater", ">"), ("less_equal", "<="), ("greater_equal", ">=")):
+    register(Expression(_name, f"{{0}} {_sign} {{1}} ? 1.0f : 0.0f", lambda node, dy: (None, None)))
+register(
+    Expression(
+        "where",
+        "{0} != 0.0f ? {1} : {2}",
+        lambda node, dy: (None, make("where", node.inputs[0], dy, as_node(0.0)), make("where", node.inputs[0], as_node(0.0), dy)),
+    )
+)
+register(
+    Expression(
+        "prelu",
+        "{0} < 0.0f ? {0} * {1} : {0}",
+        lambda node, dy: (
+            make("where", make("greater", node.inputs[0], as_node(0.0)), dy, dy * node.inputs[1]),
+            make("where", make("less", node.inputs[0], as_node(0.0)), dy * node.inputs[0], as_node(0.0)),
+        ),
+    )
+)
 
 
 def activation_backward(dy: Node, y: Node, activation: tuple[str, float]) -> Node:

@@ -58,6 +58,35 @@ class Mean(ReduceOp):
         return (make("expand", upstream[0] * (1.0 / max(1, count)), shape=node.inputs[0].shape),)
 
 
+class Maximum(ReduceOp):
+    """The largest; its gradient is shared among equal ones, as in torch.amax."""
+
+    name = "amax"
+    combine = "max"
+
+    def terms(self, attributes: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+        return (("r0", "x0"),), ("r",)
+
+    def gradient(self, node: Node, upstream: Gradients) -> Gradients:
+        assert upstream[0] is not None
+        chosen = make("equal", node.inputs[0], node)
+        return (chosen * (upstream[0] / make("sum", chosen, axes=node["axes"])),)
+
+
+class Product(ReduceOp):
+    """The product; a gradient of y / x, which is NaN where x is 0."""
+
+    name = "prod"
+    combine = "prod"
+
+    def terms(self, attributes: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+        return (("r0", "x0"),), ("r",)
+
+    def gradient(self, node: Node, upstream: Gradients) -> Gradients:
+        assert upstream[0] is not None
+        return (upstream[0] * node / node.inputs[0],)
+
+
 class Variance(ReduceOp):
     """Mean of (x - mean)^2 with the mean given: two passes over the data, no cancellation."""
 
@@ -112,7 +141,7 @@ class CountValid(ReduceOp):
         return (None,)
 
 
-for _operation in (Sum(), Mean(), Variance(), NormSums(), Pick(), CountValid()):
+for _operation in (Sum(), Mean(), Maximum(), Product(), Variance(), NormSums(), Pick(), CountValid()):
     register(_operation)
 
 
