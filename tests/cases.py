@@ -23,7 +23,9 @@ from clconv.problem import (
     Problem,
     ReduceProblem,
     ReorderProblem,
+    ResampleProblem,
     SoftmaxProblem,
+    UnpoolProblem,
     WindowProblem,
     parse,
 )
@@ -199,8 +201,16 @@ def moving_cases() -> Iterator[ReorderProblem | WindowProblem]:
     yield WindowProblem((1, 1, 1, 1), (0, 1, 0, 2), (1, 3, 1, 5), fill=1.0)
 
 
+def table_cases() -> Iterator[ResampleProblem | UnpoolProblem]:
+    for shape, axis, out, taps in (((3, 17, 5, 7), 2, 11, 3), ((2, 33, 11), 2, 4, 1), ((1, 3, 1, 1), 1, 5, 2), ((2, 1, 3, 2), 0, 3, 2)):
+        yield ResampleProblem(shape, axis, out, taps)
+    for shape, size in (((3, 17, 5, 7), (11, 13)), ((1, 3, 1), (4,)), ((2, 33, 2, 1, 2), (3, 2, 5))):
+        for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):
+            yield UnpoolProblem(shape, size, direction)
+
+
 def all_cases() -> tuple[Problem, ...]:
-    return (*conv_cases(), *pool_cases(), *row_cases(), *pointwise_cases(), *matmul_cases(), *moving_cases())
+    return (*conv_cases(), *pool_cases(), *row_cases(), *pointwise_cases(), *matmul_cases(), *moving_cases(), *table_cases())
 
 
 def kind_of(problem: Problem) -> str:
@@ -224,6 +234,10 @@ def operands_of(problem: Problem, seed: int = 0) -> Arrays:
         assert problem.geometry is not None
         x = integers(rng, (problem.batch, problem.channels, *problem.size))
         out["indices"] = reference.max_pool(x, problem.geometry)[1]
+    if isinstance(problem, ResampleProblem):
+        out["sources"] = rng.integers(-1, problem.shape[problem.axis], (problem.out, problem.taps)).astype(np.int32)
+    if isinstance(problem, UnpoolProblem):
+        out["indices"] = rng.integers(-1, math.prod(problem.size) + 1, problem.shape).astype(np.int32)
     if isinstance(problem, SoftmaxProblem) and "y" in out:
         out["y"] = (reference.log_softmax if problem.log else reference.softmax)(out["y"], problem.axis).astype(np.float32)
     return out
@@ -261,6 +275,10 @@ def expected(problem: Problem, given: Arrays) -> Arrays:
         values = [combine(np.broadcast_to(r, problem.shape), axis=problem.axes, keepdims=True) for r in terms]
     elif isinstance(problem, WindowProblem):
         values = [_window(problem, given["x"])]
+    elif isinstance(problem, ResampleProblem):
+        values = [_resample(problem, given)]
+    elif isinstance(problem, UnpoolProblem):
+        values = [_unpool(problem, given)]
     else:
         assert isinstance(problem, ReorderProblem)
         layout = problem.layout("y")
@@ -313,6 +331,26 @@ def _window(problem: WindowProblem, x: np.ndarray) -> np.ndarray:
         if all(0 <= i < n for i, n in zip(source, problem.shape, strict=True)):
             y[index] = x[source]
     return y
+
+
+def _resample(problem: ResampleProblem, given: Arrays) -> np.ndarray:
+    x = given["x"].astype(np.float64)
+    y = np.zeros(problem.tensors()["y"].shape)
+    along = np.moveaxis(y, problem.axis, 0)
+    for j, t in np.ndindex(problem.out, problem.taps):
+        source = given["sources"][j, t]
+        if source >= 0:
+            along[j] += given["weights"][j, t] * np.take(x, source, problem.axis)
+    return y
+
+
+def _unpool(problem: UnpoolProblem, given: Arrays) -> np.ndarray:
+    if problem.direction is Pass.FORWARD:
+        return reference.max_unpool(given["x"], given["indices"], problem.size)
+    size = math.prod(problem.size)
+    planes, at = given["dy"].reshape(*problem.shape[:2], size), given["indices"].reshape(*problem.shape[:2], -1)
+    known = (at >= 0) & (at < size)
+    return np.where(known, np.take_along_axis(planes, np.where(known, at, 0), 2), 0.0).reshape(problem.shape)
 
 
 def conv_terms(problem: ConvProblem) -> int:

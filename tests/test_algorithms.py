@@ -29,7 +29,9 @@ from clconv.problem import (
     Problem,
     ReduceProblem,
     ReorderProblem,
+    ResampleProblem,
     SoftmaxProblem,
+    UnpoolProblem,
     WindowProblem,
     parse,
 )
@@ -271,6 +273,9 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
             lambda shape: ReorderProblem((*shape[:2], 3, 3)).with_layouts(y=Transformed(8, 2, (4, 4))),
             lambda shape: ReorderProblem(shape).with_layouts(x=Strided((shape[1] * 90, 1, shape[1] * 10, shape[1]))),
             lambda shape: WindowProblem(shape, (0, 0, 1, 1), (*shape[:2], 11, 12)),
+            lambda shape: ResampleProblem(shape, 2, 12, 2),
+            lambda shape: UnpoolProblem(shape, (18, 20)),
+            lambda shape: UnpoolProblem(shape, (18, 20), Pass.BACKWARD_DATA),
         )
     ),
     tuple(MatmulProblem(m, n, k, batch) for m, n, k, batch in ((1, 10, 400, 1), (64, 1000, 9216, 1), (300, 7, 3, 64))),
@@ -317,6 +322,8 @@ def enormous() -> list[Problem]:
         ReorderProblem((2**16, 2**14, 2, 2)).with_layouts(y=Packed(8, 8, 1)),
         ReorderProblem((2**15, 2**14, 1, 3)).with_layouts(y=Transformed(8, 1, (1, 2))),  # 2**31 products of fewer weights
         WindowProblem(shape, (0, 0, 1, 1), (64, 64, 1026, 1026)),
+        ResampleProblem(shape, 2, 2048, 2),
+        *(UnpoolProblem(shape, (1024, 1024), direction) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA)),
     ]
     return out
 

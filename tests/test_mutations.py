@@ -34,7 +34,9 @@ from clconv.problem import (
     Problem,
     ReduceProblem,
     ReorderProblem,
+    ResampleProblem,
     SoftmaxProblem,
+    UnpoolProblem,
     WindowProblem,
     parse,
 )
@@ -171,6 +173,8 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     "matmul_tiled": lambda: [run("matmul_tiled", MatmulProblem(7, 25, 19, 2, epilogue=Epilogue(True, True, ("leaky_relu", 0.5))), TILE)],
     "softmax_rows along": lambda: [run("softmax_rows", SoftmaxProblem((3, 19), 1))],
     "softmax_rows across": lambda: [run("softmax_rows", SoftmaxProblem((3, 5, 11), 1))],
+    "resample_axis": lambda: [run("resample_axis", ResampleProblem(SHAPE, axis, 9, 2)) for axis in (2, 3)],
+    "unpool_planes": lambda: [run("unpool_planes", UnpoolProblem((2, 3, 5), (9,), direction)) for direction in (Pass.FORWARD, BACK)],
     "window_copy": lambda: [run("window_copy", WindowProblem(SHAPE, (0, 1, -1, 2), (2, 13, 4, 8), fill=-2.0))],
 }
 
@@ -321,6 +325,11 @@ MORE_MUTANTS = [
     Mutant("batch", "matmul_tiled", "matmul_tiled", "b += entry * k * n;", ""),
     Mutant("next line", "softmax_rows", "softmax_rows across", "*from = ${source} + line * length * inner;",
            "*from = ${source} + line * length;"),
+    Mutant("outer index", "resample_axis", "resample_axis", "task / out * size * inner", "task / out * out * inner"),
+    Mutant("row of the result", "resample_axis", "resample_axis", "real *to = y + task * out;", "real *to = y + task * size;"),
+    Mutant("position outside", "unpool_planes", "unpool_planes", "known ? value : 0.0f", "value"),
+    Mutant("plane of an index", "unpool_planes", "unpool_planes", "indices[plane * count + i];\n            if",
+           "indices[i];\n            if"),
     Mutant("bound", "window_copy", "window_copy", "c >= 0 && c < x_c", "c >= 0 && c <= x_c"),
 ]  # fmt: skip
 

@@ -33,7 +33,9 @@ from clconv.problem import (
     Problem,
     ReduceProblem,
     ReorderProblem,
+    ResampleProblem,
     SoftmaxProblem,
+    UnpoolProblem,
     WindowProblem,
     parse,
 )
@@ -148,6 +150,10 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "winograd_weights.plain": lambda: kernel(
         "winograd_weights", ReorderProblem((17, 9, 3, 3)).with_layouts(y=Transformed(8, 2, (2, 2))), CPU),
     "pack_weights.plain": lambda: kernel("pack_weights", ReorderProblem((17, 9, 3, 3)).with_layouts(y=Packed(8, 8, 2)), CPU),
+    "resample_axis.rows": lambda: kernel("resample_axis", ResampleProblem(SHAPE, 2, 9, 2), CPU),
+    "resample_axis.last": lambda: kernel("resample_axis", ResampleProblem(SHAPE, 3, 9, 2), GPU),
+    "unpool_planes.forward": lambda: kernel("unpool_planes", UnpoolProblem(SHAPE, (10, 14)), CPU),
+    "unpool_planes.backward": lambda: kernel("unpool_planes", UnpoolProblem(SHAPE, (10, 14), BACK), GPU),
     "window_copy.plain": lambda: kernel("window_copy", WindowProblem(SHAPE, (0, 0, 1, 1), (3, 17, 7, 9)), CPU),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "devices": ("clconv.cli.devices:devices", "List the OpenCL devices and what the library knows of them."),
     "source": ("clconv.cli.source:source", "Print the OpenCL C that runs for a problem."),
     "explain": ("clconv.cli.explain:explain", "Say which algorithm a problem or a network gets, and why."),
+    "run": ("clconv.cli.run:run", "Run an ONNX model on a picture or an array, or list its graph."),
     "tune": ("clconv.cli.tune:tune", "Time the best candidates for a problem or a network, and remember the fastest."),
     "summary": ("clconv.cli.summary:summary", "Print a network's layers: shapes, parameters, multiply-adds, receptive fields."),
     "bench": ("clconv.cli.bench:bench", "Time problems, layers and networks, also against other libraries."),

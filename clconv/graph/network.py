@@ -121,6 +121,10 @@ class Network:
         names = tuple(inspect.signature(self.forward).parameters)
         return names or ("input",)
 
+    def input_type(self, name: str) -> str:
+        """The element type of an input."""
+        return "float32"
+
     def input_shapes(self, shapes: Shapes) -> dict[str, tuple[int, ...]]:
         """`shapes` by input name: a tuple is the shape of the one input, a mapping names several."""
         if isinstance(shapes, Mapping):
@@ -133,7 +137,7 @@ class Network:
 
     def trace(self, shapes: Shapes, training: bool = False) -> Graph:
         """The graph of `forward` for these input shapes, with the updates of running statistics when training."""
-        inputs = {name: input_node(name, TensorSpec(shape)) for name, shape in self.input_shapes(shapes).items()}
+        inputs = {name: input_node(name, TensorSpec(shape, self.input_type(name))) for name, shape in self.input_shapes(shapes).items()}
         ordered = self._in_order(inputs)
         with mode(self, training), tracing.recording() as record:
             self.name_parameters()

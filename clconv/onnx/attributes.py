@@ -52,22 +52,31 @@ class Attributes:
         """A whole number that means yes (1) or no (0)."""
         return bool(self.integer(name, int(default), 0, 1))
 
-    def number(self, name: str, default: float | None = None) -> float:
-        """A finite number."""
+    def number(self, name: str, default: float | None = None, finite: bool = True) -> float:
+        """A number, a finite one unless others are allowed."""
         value = float(self._required(name, self._value(name, "float"), default))
-        if not np.isfinite(value):
+        if np.isnan(value) or (finite and np.isinf(value)):
             raise self.error(f"attribute {name} must be finite, got {value}")
         return value
 
     def integers(
-        self, name: str, count: int | None = None, default: tuple[int, ...] | None = None, least: int = -LARGEST
+        self, name: str, count: int | None = None, default: tuple[int, ...] | None = None, least: int = -LARGEST, clamp: bool = False
     ) -> tuple[int, ...]:
-        """A list of `count` whole numbers (any number of them where None), each at least `least`."""
+        """A list of `count` whole numbers (any number of them where None), each at least `least`; `clamp`: beyond means the bound."""
         values: tuple[int, ...] = self._required(name, self._value(name, "ints"), default)
+        if clamp:
+            values = tuple(min(max(value, least), LARGEST) for value in values)
         if count is not None and len(values) != count:
             raise self.error(f"attribute {name} must have {count} entries, got {len(values)}: {list(values)}")
         if any(not least <= value <= LARGEST for value in values):
             raise self.error(f"attribute {name} must hold numbers from {least} to {LARGEST}, got {list(values)}")
+        return values
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """A list of finite numbers."""
+        values = tuple(float(value) for value in self._required(name, self._value(name, "floats"), None))
+        if not np.isfinite(values).all():
+            raise self.error(f"attribute {name} must hold finite numbers, got {list(values)}")
         return values
 
     def text(self, name: str, default: str, choices: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ class Operation:
 class Model:
     """Inputs with their dimensions (a name, or "?", where the size is open), outputs, operations in order, and tensors by name.
 
-    `source` is what errors call the file, `version` the number of the operator set.
+    `source` is what errors call the file, `version` the number of the operator set; `types` are those of inputs and outputs, as NumPy
+    calls them.
     """
 
     source: str
@@ -49,3 +50,4 @@ class Model:
     outputs: tuple[str, ...]
     operations: tuple[Operation, ...]
     tensors: Mapping[str, np.ndarray]
+    types: Mapping[str, str] = field(default_factory=dict)

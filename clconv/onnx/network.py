@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from clconv.errors import ClconvError, GeometryError, OnnxError
 from clconv.graph.network import Network, Parameter
 from clconv.graph.node import Node
-from clconv.graph.ops import as_node
+from clconv.graph.ops import as_node, make
 from clconv.graph.trace import scope
+from clconv.onnx.host import evaluate
 from clconv.onnx.model import Dimensions, Model, Operation
+from clconv.onnx.reading import consumers
 from clconv.onnx.rules import RULES, Batch, Call, Value
 from clconv.onnx.weights import sorted_tensors
+
+ON_DEVICE = ("float32", "float16")
 
 
 class OnnxNetwork(Network):
@@ -23,11 +29,12 @@ class OnnxNetwork(Network):
     def __init__(self, model: Model) -> None:
         self.dimensions: dict[str, Dimensions] = dict(model.inputs)
         self.output_names = model.outputs
-        self.version = model.version
+        self.version, self.types = model.version, dict(model.types)
         self._source, self._operations = model.source, model.operations
         tensors = sorted_tensors(model)
         self._parameters, self._arrays = tensors.parameters, tensors.arrays
         self._statistics = tensors.statistics
+        self._halves = frozenset(name for name, array in model.tensors.items() if array.dtype == np.float16)
         self.name_parameters()
 
     @property
@@ -46,20 +53,47 @@ class OnnxNetwork(Network):
     def is_statistic(self, name: str) -> bool:
         return name in self._statistics
 
+    def input_type(self, name: str) -> str:
+        return "float16" if self.types.get(name) == "float16" else "float32"
+
+    def host_inputs(self) -> frozenset[str]:
+        """Inputs that decide over shapes and the like, so that they must be known before anything runs: see `with_values`."""
+        readers = consumers(self._operations)
+        return frozenset(name for name in self.dimensions if any(slot in RULES[o.op_type].host for o, slot in readers.get(name, ())))
+
+    def with_values(self, **values: np.ndarray) -> OnnxNetwork:
+        """The same network with some of its inputs known: shapes, axes and indices that a file leaves open, or tensors of types that are
+        not computed on the device. Parameters are shared.
+
+        >>> net = load("gather.onnx").with_values(indices=np.array([2, 0]))   # doctest: +SKIP
+        """
+        unknown = [name for name in values if name not in self.dimensions]
+        if unknown:
+            raise OnnxError(f"{self._source}: has no input {', '.join(map(repr, unknown))}; inputs are {', '.join(self.dimensions)}")
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.dimensions = {name: sizes for name, sizes in self.dimensions.items() if name not in values}
+        twin._arrays = {**self._arrays, **{name: np.asarray(value) for name, value in values.items()}}
+        return twin
+
     def forward(self, *inputs: Node) -> Any:
         """The operations of the file one after another; those whose operands are all known are computed here and now."""
+        outputs = tuple(as_node(value) for value in self.values(*inputs))
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def values(self, *inputs: Node) -> tuple[Value, ...]:
+        """The outputs, those that are known already as arrays of their own type."""
         self._check_inputs(inputs)
         try:
-            outputs = self._outputs(inputs)
+            return self._outputs(inputs)
         except ClconvError as error:
             written = ", ".join(f"{name} ({', '.join(map(str, sizes))})" for name, sizes in self.dimensions.items())
             if tuple(node.shape for node in inputs) != tuple(self.dimensions.values()):
                 error.args = (f"{error}; the file was written for {written}",)
             raise
-        return outputs if len(outputs) > 1 else outputs[0]
 
-    def _outputs(self, inputs: tuple[Node, ...]) -> tuple[Node, ...]:
-        values: dict[str, Value] = {**self._arrays, **{name: p.node for name, p in self._parameters.items()}}
+    def _outputs(self, inputs: tuple[Node, ...]) -> tuple[Value, ...]:
+        values: dict[str, Value] = {**self._arrays, **{name: self._parameter(name, p) for name, p in self._parameters.items()}}
         values |= dict(zip(self.dimensions, inputs, strict=True))
         from_input = set(self.dimensions)
         batch = self._batch(inputs)
@@ -69,7 +103,11 @@ class OnnxNetwork(Network):
             if from_input.intersection(operation.inputs):
                 from_input.update(operation.outputs)
             values.update(zip(operation.outputs, results, strict=False))
-        return tuple(as_node(values[name]) for name in self.output_names)
+        return tuple(values[name] for name in self.output_names)
+
+    def _parameter(self, name: str, parameter: Parameter) -> Node:
+        """Its node, in the type that the file has it in."""
+        return make("cast", parameter.node, dtype="float16") if name in self._halves else parameter.node
 
     def _apply(self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch) -> tuple[Value, ...]:
         missing = next((name for name in operation.inputs if name and name not in values), None)
@@ -81,6 +119,8 @@ class OnnxNetwork(Network):
             )
         rule = RULES[operation.op_type]
         given = [self._operand(name, values, slot in rule.host) for slot, name in enumerate(operation.inputs)]
+        if given and not any(isinstance(value, Node) for value in given):
+            return evaluate(operation, self.version, [value for value in given if not isinstance(value, Node)])
         call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch)
         results = rule.apply(call)
         call.attributes.close()
@@ -109,6 +149,13 @@ class OnnxNetwork(Network):
                 raise GeometryError(
                     f"{self._source}: input {name!r} has {len(sizes)} axes ({', '.join(map(str, sizes))}), got shape {node.shape}"
                 )
+            if name in self.host_inputs():
+                raise OnnxError(f"{self._source}: input {name!r} decides what runs; give its value first: net.with_values({name}=array)")
+            if self.types.get(name, "float32") not in ON_DEVICE:
+                raise OnnxError(
+                    f"{self._source}: input {name!r} holds {self.types[name]}; what is not float must be known before anything runs: "
+                    f"net.with_values({name}=array)"
+                )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
         """A copy with Parameters of its own, at their current values."""
@@ -127,7 +174,9 @@ class OnnxNetwork(Network):
 def check_traceable(net: OnnxNetwork, source: str) -> None:
     """Whether the file fits together at the sizes it gives; a first axis that is left open is tried with 1."""
     shapes = {name: (1, *sizes[1:]) if sizes and isinstance(sizes[0], str) else sizes for name, sizes in net.dimensions.items()}
-    if any(isinstance(n, str) for sizes in shapes.values() for n in sizes):
+    if any(isinstance(n, str) for sizes in shapes.values() for n in sizes) or any(
+        net.types.get(name) not in ON_DEVICE or name in net.host_inputs() for name in shapes
+    ):
         return
     try:
         net.trace({name: tuple(int(n) for n in sizes) for name, sizes in shapes.items()})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clconv.errors import OnnxError
+from clconv.onnx.external import is_external, read_external
 from clconv.onnx.model import Attribute, Dimensions, Model, Operation
 
-OLDEST_VERSION = 7
+OLDEST_VERSION = 1
 KINDS = {1: "float", 2: "int", 3: "string", 4: "tensor", 6: "floats", 7: "ints", 8: "strings"}
 OWN_DOMAINS = ("", "ai.onnx")
 
@@ -29,7 +31,7 @@ def onnx_package() -> Any:
 def read(source: Any) -> Model:
     """The main graph of a model, checked for being well formed: each value is made once, and before it is read."""
     onnx = onnx_package()
-    proto, name = _parsed(onnx, source)
+    proto, name, folder = _parsed(onnx, source)
     if len(proto.functions):
         from onnx import inliner
 
@@ -38,34 +40,35 @@ def read(source: Any) -> Model:
     graph = proto.graph
     if len(graph.sparse_initializer):
         raise OnnxError(f"{name}: sparse initializers are not supported, got {len(graph.sparse_initializer)}; make them dense")
-    tensors = {t.name: _array(onnx, t, name) for t in graph.initializer}
-    inputs = {v.name: _dimensions(onnx, v, name) for v in graph.input if v.name not in tensors}
-    operations = tuple(_operation(onnx, node, name) for node in graph.node)
-    model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors)
+    if len({t.name for t in graph.initializer}) != len(graph.initializer):
+        raise OnnxError(f"{name}: holds two initializers of one name; each value is made once")
+    tensors = {t.name: _array(onnx, t, name, folder) for t in graph.initializer}
+    inputs = {v.name: _dimensions(v, name) for v in graph.input if v.name not in tensors}
+    types = {v.name: _type(onnx, v) for v in (*graph.input, *graph.output)}
+    operations = tuple(_operation(onnx, node, name, folder) for node in graph.node)
+    model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors, types)
     _check_order(model)
     return model
 
 
-def _parsed(onnx: Any, source: Any) -> tuple[Any, str]:
-    """(ModelProto, what errors call it)."""
+def _parsed(onnx: Any, source: Any) -> tuple[Any, str, Path | None]:
+    """(ModelProto, what errors call it, the folder that tensors outside of it may lie in)."""
     from google.protobuf.message import DecodeError
 
     if isinstance(source, onnx.ModelProto):
-        return source, source.graph.name or "model"
+        return source, source.graph.name or "model", None
     name = "model" if isinstance(source, bytes) else os.fspath(source) if isinstance(source, str | os.PathLike) else None
     if name is None:
         raise OnnxError(f"load: takes a path, bytes or an onnx.ModelProto, got {type(source).__name__}")
     try:
-        proto = onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+        proto = onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(source, load_external_data=False)
     except DecodeError as error:
         raise OnnxError(f"{name}: not an ONNX model ({error}); it was cut off, or is of another format") from error
     except OSError as error:
         raise OnnxError(f"{name}: cannot be read: {error.strerror or error}") from error
-    except onnx.checker.ValidationError as error:
-        raise OnnxError(f"{name}: its external data cannot be read: {error}") from error
     if not len(proto.graph.node) and not len(proto.graph.output):
         raise OnnxError(f"{name}: not an ONNX model: it has no graph")
-    return proto, str(name)
+    return proto, str(name), None if isinstance(source, bytes) else Path(os.fspath(source)).parent
 
 
 def _version(onnx: Any, proto: Any, name: str) -> int:
@@ -82,7 +85,9 @@ def _version(onnx: Any, proto: Any, name: str) -> int:
     return int(versions[0])
 
 
-def _array(onnx: Any, tensor: Any, name: str) -> np.ndarray:
+def _array(onnx: Any, tensor: Any, name: str, folder: Path | None) -> np.ndarray:
+    if is_external(tensor):
+        return read_external(onnx, tensor, folder, name)
     try:
         array: np.ndarray = onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:
@@ -90,31 +95,34 @@ def _array(onnx: Any, tensor: Any, name: str) -> np.ndarray:
     return array
 
 
-def _dimensions(onnx: Any, value: Any, name: str) -> Dimensions:
+def _dimensions(value: Any, name: str) -> Dimensions:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         raise OnnxError(f"{name}: input {value.name!r} must be a tensor, got {kind or 'nothing'}")
     tensor = value.type.tensor_type
-    if tensor.elem_type != onnx.TensorProto.FLOAT:
-        given = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise OnnxError(f"{name}: input {value.name!r} must hold float (32 bits), got {given}; convert the model to float")
     if not tensor.HasField("shape"):
         raise OnnxError(f"{name}: input {value.name!r} has no shape; infer or set it, at least the number of its axes")
     return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
 
 
-def _operation(onnx: Any, node: Any, name: str) -> Operation:
-    attributes = {a.name: _attribute(onnx, a, name) for a in node.attribute}
+def _type(onnx: Any, value: Any) -> str:
+    """The element type as NumPy calls it; what is no tensor of numbers has none."""
+    code = value.type.tensor_type.elem_type
+    return str(onnx.helper.tensor_dtype_to_np_dtype(code)) if code else ""
+
+
+def _operation(onnx: Any, node: Any, name: str, folder: Path | None) -> Operation:
+    attributes = {a.name: _attribute(onnx, a, name, folder) for a in node.attribute}
     domain = "" if node.domain in OWN_DOMAINS else node.domain
     return Operation(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes, domain)
 
 
-def _attribute(onnx: Any, attribute: Any, name: str) -> Attribute:
+def _attribute(onnx: Any, attribute: Any, name: str, folder: Path | None) -> Attribute:
     kind = KINDS.get(attribute.type)
     if kind is None:
         return Attribute(onnx.AttributeProto.AttributeType.Name(attribute.type).lower(), None)
     if kind == "tensor":
-        return Attribute(kind, _array(onnx, attribute.t, name))
+        return Attribute(kind, _array(onnx, attribute.t, name, folder))
     value = onnx.helper.get_attribute_value(attribute)
     if kind == "string":
         return Attribute(kind, value.decode("utf-8", "replace"))

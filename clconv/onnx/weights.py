@@ -50,7 +50,7 @@ def sorted_tensors(model: Model) -> Tensors:
         uses = set(_uses(name, readers, array.size > 1 and max(array.shape) == array.size))
         if not uses and name not in model.outputs:
             continue
-        if array.dtype == np.float32 and (uses & {"weight", "statistic"} or ("operand" in uses and array.size > 1)):
+        if array.dtype in (np.float32, np.float16) and (uses & {"weight", "statistic"} or ("operand" in uses and array.size > 1)):
             parameters[name] = Parameter(array, trainable="weight" in uses)
         if name not in parameters or "host" in uses:
             arrays[name] = array

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clconv.geometry import PoolGeometry, Size, adaptive_window
-from clconv.reference.arrays import F64, f64
+from clconv.reference.arrays import F64, Index, f64
 from clconv.reference.pooling import avg_pool
 
 CUBIC = -0.75
@@ -82,7 +82,7 @@ def adaptive_max_pool(x: ArrayLike, outputs: Size) -> F64:
     x = f64(x)
     y = np.zeros((*x.shape[:2], *outputs))
     for index in np.ndindex(*outputs):
-        spans = [slice(*adaptive_window(n, o, i)) for n, o, i in zip(x.shape[2:], outputs, index, strict=True)]
+        spans: Index = tuple(slice(*adaptive_window(n, o, i)) for n, o, i in zip(x.shape[2:], outputs, index, strict=True))
         y[(..., *index)] = x[(..., *spans)].reshape(*x.shape[:2], -1).max(axis=-1)
     return y
 

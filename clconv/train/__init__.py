@@ -13,11 +13,13 @@ from clconv.train.data import Dataset, random_shift
 from clconv.train.digits import digits
 from clconv.train.history import Epoch, Scores
 from clconv.train.idx import idx_dataset, read_idx
+from clconv.train.images import Preparation, image_folder, read_image
 from clconv.train.optimiser import SGD, Adam, AdamW, Optimiser
 from clconv.train.step import auxiliary, training_graph
 from clconv.train.trainer import Trainer
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "Dataset", "Epoch", "Optimiser", "Scores", "Trainer", "auxiliary", "digits", "idx_dataset", "load_weights",
-    "random_shift", "read_idx", "save_weights", "schedule", "training_graph",
+    "Adam", "AdamW", "Dataset", "Epoch", "Optimiser", "Preparation", "SGD", "Scores", "Trainer", "auxiliary", "digits",
+    "idx_dataset", "image_folder", "load_weights", "random_shift", "read_idx", "read_image", "save_weights", "schedule",
+    "training_graph",
 ]  # fmt: skip

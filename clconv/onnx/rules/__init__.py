@@ -1,8 +1,9 @@
 """Import rules by operator: one table, made of one file a family."""
 
-from clconv.onnx.rules import arithmetic, convolution, normalisation, pooling, reduction, shape
+from clconv.onnx.rules import activation, arithmetic, convolution, indexing, normalisation, pooling, reduction, resize, shape
 from clconv.onnx.rules.base import Batch, Call, Rule, Rules, Value
 
-RULES: Rules = {**convolution.RULES, **pooling.RULES, **normalisation.RULES, **arithmetic.RULES, **reduction.RULES, **shape.RULES}
+FAMILIES = (convolution, pooling, normalisation, activation, arithmetic, reduction, shape, indexing, resize)
+RULES: Rules = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 
 __all__ = ["RULES", "Batch", "Call", "Rule", "Value"]

@@ -1,4 +1,4 @@
-"""Operations on single elements: arithmetic with NumPy's broadcasting, and activations."""
+"""Arithmetic on single elements with NumPy's broadcasting, comparisons, and changes of the element type."""
 
 from __future__ import annotations
 
@@ -13,39 +13,46 @@ from clconv.graph.ops import as_node, make
 from clconv.graph.ops.shape import reshape
 from clconv.onnx.rules.base import Call, Rule, Rules, Value
 
-
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Whole numbers are divided towards zero, as in C."""
-    if np.result_type(a, b).kind in "iu":
-        return np.trunc(a / b).astype(np.result_type(a, b))
-    return np.asarray(a / b)
+# Element types as ONNX numbers them.
+FLOAT, BOOL, FLOAT16, DOUBLE, BFLOAT16 = 1, 9, 10, 11, 16
+WHOLE_NUMBERS = (2, 3, 4, 5, 6, 7, 12, 13)
 
 
-def _aligned(value: Value, rank: int, what: str) -> Node:
+def aligned(value: Value, rank: int, what: str) -> Node:
     """`value` with axes of length 1 in front, so that kernels see the channels where they are; single numbers stay as they are."""
     node = as_node(value, what)
     return node if node.ndim in (0, rank) else reshape(node, (1,) * (rank - node.ndim) + node.shape)
 
 
-def binary(on_device: Callable[..., Any], on_host: Callable[[Any, Any], np.ndarray]) -> Callable[[Call], Value]:
+def _operands(call: Call) -> list[Node]:
+    """All inputs with the same number of axes. Before version 7, `axis` says where the second one's axes lie in the first."""
+    values = [call.value(i) for i in range(len(call.operation.inputs))]
+    if call.version < 7 and call.attributes.flag("broadcast") and len(values) == 2 and values[1].ndim:
+        first, second = values
+        axis = call.axis(call.attributes.integer("axis", first.ndim - second.ndim), first.ndim)
+        values[1] = reshape(as_node(second), (*second.shape, *(1,) * (first.ndim - axis - second.ndim)))
+    rank = max(value.ndim for value in values)
+    return [aligned(value, rank, call.operation.op_type) for value in values]
+
+
+def several(function: Callable[..., Any]) -> Callable[[Call], Node]:
     """A rule for two inputs or more, taken from left to right."""
 
-    def apply(call: Call) -> Value:
-        values = [call.value(i) for i in range(len(call.operation.inputs))]
-        if call.on_host():
-            arrays = [np.asarray(value) for value in values]
-            folded = arrays[0]
-            for array in arrays[1:]:
-                folded = on_host(folded, array)
-            return folded
-        rank = max(value.ndim for value in values)
-        nodes = [_aligned(value, rank, call.operation.op_type) for value in values]
-        result = nodes[0]
-        for node in nodes[1:]:
-            result = on_device(result, node)
+    def apply(call: Call) -> Node:
+        result, *others = _operands(call)
+        for node in others:
+            result = function(result, node)
         return result
 
     return apply
+
+
+def mean_of(call: Call) -> Node:
+    operands = _operands(call)
+    total = operands[0]
+    for node in operands[1:]:
+        total = F.add(total, node)
+    return total if len(operands) == 1 else total * (1.0 / len(operands))
 
 
 def unary(function: Callable[..., Any]) -> Callable[[Call], Node]:
@@ -58,34 +65,88 @@ def unary(function: Callable[..., Any]) -> Callable[[Call], Node]:
     return apply
 
 
-def leaky_relu(call: Call) -> Node:
-    result: Node = F.leaky_relu(call.node(0), call.attributes.number("alpha", 0.01))
+def power(call: Call) -> Node:
+    """Whole exponents that are known become products."""
+    exponent = call.value(1)
+    if not isinstance(exponent, Node) and exponent.size == 1:
+        base, number = call.node(0), float(exponent.reshape(()))
+        known: dict[float, Callable[[Any], Any]] = {1.0: lambda x: x, 2.0: F.square, 0.5: F.sqrt, -1.0: F.reciprocal}
+        if number in known and exponent.ndim <= base.ndim:
+            result: Node = known[number](base)
+            return result
+    return several(F.pow)(call)
+
+
+def where(call: Call) -> Node:
+    condition = call.value(0)
+    if not isinstance(condition, Node):
+        condition = np.asarray(condition, np.float32)
+    values = (condition, call.value(1), call.value(2))
+    rank = max(value.ndim for value in values)
+    result: Node = F.where(*(aligned(value, rank, "Where") for value in values))
     return result
 
 
-def elu(call: Call) -> Node:
-    result: Node = F.elu(call.node(0), call.attributes.number("alpha", 1.0))
-    return result
+def clip(call: Call) -> Node:
+    """Bounds are attributes before version 11, inputs since; a bound that is computed is an operand."""
+    x = call.node(0)
+    if call.version < 11:
+        least, most = call.attributes.number("min", -np.inf, finite=False), call.attributes.number("max", np.inf, finite=False)
+        return make("clamp", x, least=min(least, most), most=most)
+    bounds = [call.value(i) if call.has(i) else None for i in (1, 2)]
+    if any(isinstance(bound, Node) for bound in bounds):
+        if bounds[0] is not None:
+            x = F.maximum(x, as_node(bounds[0]))
+        return x if bounds[1] is None else F.minimum(x, as_node(bounds[1]))
+    least, most = (
+        default if bound is None else float(np.asarray(bound).reshape(())) for bound, default in zip(bounds, (-np.inf, np.inf), strict=True)
+    )
+    return make("clamp", x, least=min(least, most), most=most)
 
 
-def gelu(call: Call) -> Node:
-    result: Node = F.gelu(call.node(0), call.attributes.text("approximate", "none", ("none", "tanh")))
+def cast(call: Call) -> Node:
+    """What is computed on the device is float; whole numbers and truth values are kept as floats that hold them, bfloat16 as float32."""
+    x, to = call.node(0), call.attributes.integer("to")
+    if call.version >= 19:
+        call.attributes.flag("saturate", True)
+    if call.version >= 24:
+        call.attributes.text("round_mode", "up", ("up", "down", "nearest"))
+    if to == BOOL:
+        return 1.0 - F.eq(x, 0.0)
+    real = x if x.dtype != "int32" else x * 1.0
+    if to in WHOLE_NUMBERS:
+        return x if x.dtype == "int32" else F.trunc(x)
+    if to not in (FLOAT, FLOAT16, DOUBLE, BFLOAT16):
+        raise call.error(f"attribute to is {to}; what the device computes can become float, float16, double, whole numbers and bool")
+    result: Node = F.cast(real, "float16" if to == FLOAT16 else "float32")
     return result
 
 
 RULES: Rules = {
-    "Add": Rule(binary(F.add, np.add), (2, 2), factors=(0, 1)),
-    "Div": Rule(binary(F.div, _divide), (2, 2)),
-    "Elu": Rule(elu, (1, 1)),
-    "Exp": Rule(unary(lambda x: make("exp", x)), (1, 1)),
-    "Gelu": Rule(gelu, (1, 1)),
-    "LeakyRelu": Rule(leaky_relu, (1, 1)),
-    "Log": Rule(unary(lambda x: make("log", x)), (1, 1)),
-    "Mul": Rule(binary(F.mul, np.multiply), (2, 2), factors=(0, 1)),
-    "Relu": Rule(unary(F.relu), (1, 1)),
-    "Sigmoid": Rule(unary(F.sigmoid), (1, 1)),
-    "Sqrt": Rule(unary(lambda x: make("sqrt", x)), (1, 1)),
-    "Sub": Rule(binary(F.sub, np.subtract), (2, 2)),
-    "Sum": Rule(binary(F.add, np.add), (1, None)),
-    "Tanh": Rule(unary(F.tanh), (1, 1)),
+    "Abs": Rule(unary(F.abs), (1, 1)),
+    "Add": Rule(several(F.add), (2, 2), factors=(0, 1)),
+    "Cast": Rule(cast, (1, 1)),
+    "Ceil": Rule(unary(F.ceil), (1, 1)),
+    "Clip": Rule(clip, (1, 3)),
+    "Div": Rule(several(F.div), (2, 2)),
+    "Equal": Rule(several(F.eq), (2, 2)),
+    "Erf": Rule(unary(F.erf), (1, 1)),
+    "Exp": Rule(unary(F.exp), (1, 1)),
+    "Floor": Rule(unary(F.floor), (1, 1)),
+    "Greater": Rule(several(F.gt), (2, 2)),
+    "GreaterOrEqual": Rule(several(F.ge), (2, 2)),
+    "Less": Rule(several(F.lt), (2, 2)),
+    "LessOrEqual": Rule(several(F.le), (2, 2)),
+    "Log": Rule(unary(F.log), (1, 1)),
+    "Max": Rule(several(F.maximum), (1, None)),
+    "Mean": Rule(mean_of, (1, None)),
+    "Min": Rule(several(F.minimum), (1, None)),
+    "Mul": Rule(several(F.mul), (2, 2), factors=(0, 1)),
+    "Neg": Rule(unary(F.neg), (1, 1)),
+    "Pow": Rule(power, (2, 2)),
+    "Reciprocal": Rule(unary(F.reciprocal), (1, 1)),
+    "Sqrt": Rule(unary(F.sqrt), (1, 1)),
+    "Sub": Rule(several(F.sub), (2, 2)),
+    "Sum": Rule(several(F.add), (1, None)),
+    "Where": Rule(where, (3, 3)),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import clconv.functional as F
 from clconv.geometry import Pads, Size, effective_kernel
 from clconv.graph.node import Node
@@ -42,30 +44,33 @@ def conv_transpose(call: Call) -> Node:
     stride = read.integers("strides", rank, (1,) * rank, least=1)
     dilation = read.integers("dilations", rank, (1,) * rank, least=1)
     extra = read.integers("output_padding", rank, (0,) * rank, least=0)
-    padding = _transposed_padding(call, x.shape[2:], stride, effective_kernel(kernel, dilation), extra)
+    padding, extra = _transposed_padding(call, x.shape[2:], stride, effective_kernel(kernel, dilation), extra)
     groups = read.integer("group", 1, least=1)
     result: Node = _TRANSPOSE[rank](x, w, bias, stride, padding, extra, groups, dilation)
     return result
 
 
-def _transposed_padding(call: Call, size: Size, stride: Size, reach: Size, extra: Size) -> Pads:
-    """What is cut off, from `pads`, or as much as makes the result `output_shape` (or stride times the input, with auto_pad SAME)."""
+def _transposed_padding(call: Call, size: Size, stride: Size, reach: Size, extra: Size) -> tuple[Pads, Size]:
+    """What is cut off, from `pads`, or as much as makes the result `output_shape` (or stride times the input, with auto_pad SAME), and
+    what is added at the ends."""
     rank, read = len(size), call.attributes
     pads = read.integers("pads", 2 * rank, (0,) * (2 * rank), least=0)
     auto = read.text("auto_pad", "NOTSET", AUTO_PADS)
     wanted = read.integers("output_shape", None, (), least=1)[-rank:]
     if not wanted and auto in ("NOTSET", "VALID"):
-        return tuple(zip(pads[:rank], pads[rank:], strict=True))
+        return tuple(zip(pads[:rank], pads[rank:], strict=True)), extra
     if not wanted:
         wanted = tuple(n * s for n, s in zip(size, stride, strict=True))
-    cut = []
+    cut, added = [], []
     for n, s, m, e, goal in zip(size, stride, reach, extra, wanted, strict=True):
         total = s * (n - 1) + m + e - goal
-        if total < 0:
+        if total <= -s:
             raise call.error(f"an output of {goal} needs {-total} elements more than stride {s}, {n} inputs and a reach of {m} give")
+        added.append(e + max(0, -total))
+        total = max(0, total)
         less, more = total // 2, total - total // 2
         cut.append((less, more) if auto == "SAME_UPPER" else (more, less))
-    return tuple(cut)
+    return tuple(cut), tuple(added)
 
 
 def gemm(call: Call) -> Node:
@@ -73,6 +78,8 @@ def gemm(call: Call) -> Node:
     a, b, read = call.node(0), call.node(1), call.attributes
     alpha, beta = read.number("alpha", 1.0), read.number("beta", 1.0)
     turned = {"transpose_a": read.flag("transA"), "transpose_b": read.flag("transB")}
+    if call.version < 7:
+        read.flag("broadcast")
     if a.ndim != 2 or b.ndim != 2:
         raise call.error(f"A {a.shape} and B {b.shape} must have two axes each; flatten them before")
     if alpha != 1.0:
@@ -93,8 +100,30 @@ def gemm(call: Call) -> Node:
 
 
 def matmul(call: Call) -> Node:
-    result: Node = F.matmul(call.node(0), call.node(1))
-    return result
+    """As numpy.matmul: leading axes broadcast, a vector is a row on the left and a column on the right."""
+    a, b = call.node(0), call.node(1)
+    if not a.ndim or not b.ndim:
+        raise call.error(f"needs at least one axis of each operand, got {a.shape} and {b.shape}")
+    row, column = a.ndim == 1, b.ndim == 1
+    a = reshape(a, (1, *a.shape)) if row else a
+    b = reshape(b, (*b.shape, 1)) if column else b
+    if a.shape[-1] != b.shape[-2]:
+        raise call.error(f"operands of shape {a.shape} and {b.shape} do not fit: {a.shape[-1]} columns meet {b.shape[-2]} rows")
+    if b.ndim > 2:
+        try:
+            lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise call.error(f"leading axes of {a.shape} and {b.shape} do not broadcast") from None
+        a, b = _expanded(a, lead), _expanded(b, lead)
+    product: Node = F.matmul(a, b)
+    kept = (*product.shape[:-2], *(() if row else product.shape[-2:-1]), *(() if column else product.shape[-1:]))
+    return reshape(product, kept)
+
+
+def _expanded(x: Node, lead: tuple[int, ...]) -> Node:
+    shape = (*lead, *x.shape[-2:])
+    aligned = reshape(x, (1,) * (len(shape) - x.ndim) + x.shape)
+    return aligned if aligned.shape == shape else make("expand", aligned, shape=shape)
 
 
 RULES: Rules = {

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-import clconv.functional as F
 from clconv.errors import GeometryError
 from clconv.graph.node import Node
-from clconv.graph.ops.shape import reshape, transpose, window
-from clconv.onnx.rules.base import Call, Rule, Rules, Value, as_pair
+from clconv.graph.ops.shape import reshape, transpose
+from clconv.onnx.rules.base import Call, Rule, Rules, Value
 
 
 def identity(call: Call) -> Value:
@@ -44,7 +42,8 @@ def _moved(call: Call, shape: tuple[int, ...]) -> Value:
 
 def reshape_to(call: Call) -> Value:
     """0 keeps an axis (unless allowzero), -1 takes what is left; a batch that the file fixes follows the real one."""
-    shape, wanted = call.value(0).shape, call.integers(1)
+    shape = call.value(0).shape
+    wanted = call.integers(1) if call.version >= 5 else call.attributes.integers("shape")
     keeps = call.version < 14 or not call.attributes.flag("allowzero")
     if keeps:
         if any(n == 0 and i >= len(shape) for i, n in enumerate(wanted)):
@@ -119,39 +118,12 @@ def permute(call: Call) -> Value:
     return transpose(value, order)
 
 
-def concat(call: Call) -> Value:
-    values: list[Any] = [call.value(i) for i in range(len(call.operation.inputs))]
-    axis = call.axis(call.attributes.integer("axis"), values[0].ndim)
-    if call.on_host():
-        return np.concatenate(values, axis)
-    result: Node = F.cat([call.node(i) for i in range(len(values))], axis)
-    return result
-
-
-def pad(call: Call) -> Node:
-    """A constant around the input; negative numbers cut."""
-    x, read = call.node(0), call.attributes
-    read.text("mode", "constant", ("constant",))
-    if call.version >= 11:
-        pads = call.integers(1)
-        fill = float(call.array(2).reshape(())) if call.has(2) else 0.0
-        axes = [call.axis(axis, x.ndim) for axis in call.integers(3)] if call.has(3) else list(range(x.ndim))
-    else:
-        pads, fill, axes = read.integers("pads"), read.number("value", 0.0), list(range(x.ndim))
-    if len(pads) != 2 * len(axes):
-        raise call.error(f"pads {list(pads)} must hold a begin for each of {len(axes)} axes, then an end for each")
-    pairs = dict(zip(axes, as_pair(pads), strict=True))
-    return window(x, tuple(pairs.get(axis, (0, 0)) for axis in range(x.ndim)), fill)
-
-
 RULES: Rules = {
-    "Concat": Rule(concat, (1, None)),
     "Constant": Rule(constant, (0, 0)),
     "ConstantOfShape": Rule(constant_of_shape, (1, 1), host=(0,)),
     "Flatten": Rule(flatten, (1, 1), moves=True),
     "Identity": Rule(identity, (1, 1), moves=True),
-    "Pad": Rule(pad, (1, 4), host=(1, 2, 3)),
-    "Reshape": Rule(reshape_to, (2, 2), host=(1,), moves=True),
+    "Reshape": Rule(reshape_to, (1, 2), host=(1,), moves=True),
     "Squeeze": Rule(squeeze, (1, 2), host=(1,), moves=True),
     "Transpose": Rule(permute, (1, 1), moves=True),
     "Unsqueeze": Rule(unsqueeze, (1, 2), host=(1,), moves=True),
