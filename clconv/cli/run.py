@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from clconv.onnx import OnnxNetwork
 
 Floats = tuple[float, ...]
+WIDE = 400
+"""Columns of text: a row that loses digits is of no use, least of all in a log."""
 
 
 class FloatList(click.ParamType):
@@ -149,11 +151,11 @@ def _classes(scores: np.ndarray, labels: Path | None, top: int) -> None:
         values = np.exp(values - values.max())
         values /= values.sum()
     names = labels.read_text(encoding="utf-8").splitlines() if labels else []
-    table = Table("class", "name", "probability", box=None) if names else Table("class", "probability", box=None)
+    table = Table("class", *(["name"] if names else []), "probability", box=None, pad_edge=False)
     for number in np.argsort(-values, kind="stable")[:top]:
         name = [names[number] if number < len(names) else "?"] if names else []
         table.add_row(str(number), *name, f"{values[number]:.2%}")
-    Console().print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 def _list(net: OnnxNetwork, shape: tuple[int, ...], device: str | None) -> None:
@@ -162,6 +164,7 @@ def _list(net: OnnxNetwork, shape: tuple[int, ...], device: str | None) -> None:
     from rich.table import Table
 
     from clconv.graph.assembly import Assembly, Options
+    from clconv.problem import ReorderProblem
     from clconv.runtime.context import default_queue, traits_of
     from clconv.tensor import PLAIN
 
@@ -169,15 +172,21 @@ def _list(net: OnnxNetwork, shape: tuple[int, ...], device: str | None) -> None:
     traits, layouts = traits_of(default_queue(device).device), ((PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
     assembly = Assembly(graph, traits, Options(), *layouts)
     chosen: dict[str, list[str]] = {}
+    launches = 0
     for step in assembly.steps:
         if not step.prepared:
-            chosen.setdefault(step.label, []).append(step.choice.algorithm.name)
+            plan = assembly.plans.get(id(step))
+            launches += len(plan.calls) if plan else 1
+            names = chosen.setdefault(step.label, [])
+            names += [] if isinstance(step.problem, ReorderProblem) else [step.choice.algorithm.name]
     summary = net.summary(shape)
-    table = Table("node", "operation", "output", "algorithm", title=f"{net!r}", box=None)
-    for title in ("multiply-adds", "parameters"):
-        table.add_column(title, justify="right")
+    table = Table(box=None, pad_edge=False)
+    for title in ("node", "operation", "output", "algorithm", "multiply-adds", "parameters"):
+        table.add_column(title, justify="right" if title in ("multiply-adds", "parameters") else "left", no_wrap=True)
     for row in summary.rows:
-        names = ", ".join(dict.fromkeys(chosen.get(row.name, ()))) or "-"
-        table.add_row(row.name, row.operation, "x".join(map(str, row.output_shape)), names, f"{row.multiply_adds:,}", f"{row.parameters:,}")
-    table.add_row("total", "", "", f"{len(assembly.steps)} launches", f"{summary.multiply_adds:,}", f"{summary.parameters:,}")
-    Console().print(table)
+        output, own = "x".join(map(str, row.output_shape)), ", ".join(dict.fromkeys(chosen.get(row.name, ()))) or "-"
+        table.add_row(row.name, row.operation, output, own, f"{row.multiply_adds:,}", f"{row.parameters:,}")
+    table.add_row("total", "", "", f"{launches} launches", f"{summary.multiply_adds:,}", f"{summary.parameters:,}")
+    console = Console(highlight=False, markup=False, width=WIDE)
+    console.print(repr(net))
+    console.print(table)

@@ -1,0 +1,84 @@
+"""`clconv run`: an ONNX model on a picture or an array, its graph as a table, and readable refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import clconv.onnx
+from clconv import nn
+from clconv.graph.compile import compile
+from tests.test_cli import answer, refusal
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of two classes, "dark" and "bright", with a picture of each, and labels."""
+    path = tmp_path_factory.mktemp("run")
+    net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    convolution = net.named_parameters()
+    convolution["0.weight"].value = np.array([[-1, -1, -1], [1, 1, 1]], np.float32).reshape(2, 3, 1, 1)
+    convolution["0.bias"].value = np.zeros(2, np.float32)
+    clconv.onnx.save(net, path / "model.onnx", (1, 3, 8, 8))
+    for name, value in (("dark", 0), ("bright", 255)):
+        Image.new("RGB", (12, 9), (value,) * 3).save(path / f"{name}.png")
+    (path / "labels.txt").write_text("dark\nbright\n")
+    np.save(path / "x.npy", np.full((1, 3, 8, 8), 0.5, np.float32))
+    return path
+
+
+@pytest.mark.parametrize("name", ["dark", "bright"])
+def test_a_picture_gets_the_likeliest_classes_with_names(folder: Path, name: str) -> None:
+    text = answer("run", str(folder / "model.onnx"), "--input", str(folder / f"{name}.png"), "--labels", str(folder / "labels.txt"))
+    first = text.splitlines()[1].split()
+    assert first[1] == name and float(first[2].rstrip("%")) > 90
+    assert len(text.splitlines()) == 3
+
+
+def test_mean_and_deviation_decide_what_is_bright(folder: Path) -> None:
+    arguments = ("run", str(folder / "model.onnx"), "--input", str(folder / "bright.png"), "--top", "1")
+    assert answer(*arguments, "--mean", "2", "--std", "0.1").splitlines()[1].split()[0] == "0"
+    assert answer(*arguments, "--mean", "0,0,0", "--std", "1,1,1").splitlines()[1].split()[0] == "1"
+
+
+def test_an_array_goes_in_and_out(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "y.npy"
+    text = answer("run", str(folder / "model.onnx"), "--input", str(folder / "x.npy"), "--output", str(out))
+    net = clconv.onnx.load(folder / "model.onnx")
+    expected = compile(net, (1, 3, 8, 8))(np.load(folder / "x.npy")).get()
+    np.testing.assert_array_equal(np.load(out), expected)
+    assert str(out) in text and "(1, 2)" in text
+    assert "from 0 to 1.5" in answer("run", str(folder / "model.onnx"), "--input", str(folder / "x.npy"))
+
+
+def test_the_graph_as_a_table_with_totals(folder: Path) -> None:
+    text = answer("run", str(folder / "model.onnx"), "--list")
+    assert all(word in text for word in ("node", "operation", "algorithm", "multiply-adds", "parameters"))
+    total = next(line for line in text.splitlines() if line.startswith("total"))
+    assert total.split()[-2:] == ["384", "8"]
+    assert "conv_" in text and "1x2x8x8" in text
+
+
+def test_explain_and_profile(folder: Path) -> None:
+    assert "operations on" in answer("run", str(folder / "model.onnx"), "--explain")
+    assert "GFLOP/s" in answer("run", str(folder / "model.onnx"), "--input", str(folder / "x.npy"), "--profile")
+
+
+def test_refusals_say_what_to_do(folder: Path, tmp_path: Path) -> None:
+    model = str(folder / "model.onnx")
+    (tmp_path / "bad.npy").write_bytes(b"nothing")
+    np.save(tmp_path / "words.npy", np.array(["a"]))
+    np.save(tmp_path / "flat.npy", np.zeros(5, np.float32))
+    assert "give --input, --list or --explain" in refusal("run", model)
+    assert "--profile needs an --input" in refusal("run", model, "--profile", "--explain")
+    assert "cannot be read as a picture" in refusal("run", model, "--input", str(folder / "labels.txt"))
+    assert "cannot be read as an array" in refusal("run", model, "--input", str(tmp_path / "bad.npy"))
+    assert "must hold one array of numbers" in refusal("run", model, "--input", str(tmp_path / "words.npy"))
+    assert "has 4 axes" in refusal("run", model, "--input", str(tmp_path / "flat.npy"))
+    assert "must be numbers with commas between them" in refusal("run", model, "--list", "--mean", "red")
+    assert "not an ONNX model" in refusal("run", str(folder / "labels.txt"), "--list")
+    pair = ("--mean", "1,2", "--input", str(folder / "dark.png"))
+    assert "must hold one number, or one for each of 3 channels" in refusal("run", model, *pair)
