@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 
 import clconv.functional as F
 import clconv.onnx
+from clconv.errors import OnnxError
 from clconv.graph.node import topological
 from clconv.graph.passes import optimise
 from clconv.onnx import OnnxNetwork
@@ -23,6 +24,7 @@ from clconv.train import SGD
 from clconv.train.step import training_graph
 from tests.interpreter import evaluate, interpret
 from tests.onnx_support import by_the_book, ints, model, normal, one
+from tests.test_onnx_backend import OPERATORS
 
 W = {"w": normal(6, 4, 3, 3)}
 NORM = {"scale": normal(4), "bias": normal(4), "mean": normal(4), "var": np.abs(normal(4)) + 0.5}
@@ -171,9 +173,28 @@ def test_negative_padding_cuts() -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    """Constants are tested below."""
-    tried = {proto.graph.node[0].op_type for proto in CASES.values()} | {"Log", "Sqrt", "LRN", "Constant", "ConstantOfShape"}
-    assert tried == set(RULES)
+    """Here, or in ONNX's own tests of operators."""
+    assert set(RULES) <= {proto.graph.node[0].op_type for proto in CASES.values()} | OPERATORS
+
+
+def test_inputs_that_are_no_numbers_to_compute_with_are_given_before_compiling(queue) -> None:
+    """Indices, and sizes that decide over shapes, whatever their type."""
+    gather = one("Gather", (4, 3), {"i": ints(2, 0)}, axis=0)
+    indices = gather.graph.initializer.pop()
+    gather.graph.input.append(onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, (2,)))
+    net = clconv.onnx.load(gather)
+    with pytest.raises(OnnxError, match=r"input 'i' decides what runs; give its value first: net.with_values\(i=array\)"):
+        net.trace({"x": (4, 3), "i": (2,)})
+    with pytest.raises(OnnxError, match="has no input 'k'; inputs are x, i"):
+        net.with_values(k=ints(1))
+    x = normal(4, 3)
+    known = net.with_values(i=onnx.numpy_helper.to_array(indices))
+    np.testing.assert_array_equal(clconv.compile(known, (4, 3), queue)(x).get(), x[[2, 0]])
+    added = model([onnx.helper.make_node("Add", ["x", "n"], ["y"])], {"x": (2, 2)}, outputs=())
+    added.graph.input.append(onnx.helper.make_tensor_value_info("n", onnx.TensorProto.INT32, (2,)))
+    added.graph.output.append(onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None))
+    with pytest.raises(OnnxError, match="input 'n' holds int32; what is not float must be known before anything runs"):
+        clconv.onnx.load(added).trace({"x": (2, 2), "n": (2,)})
 
 
 def test_softmax_before_version_13_takes_all_axes_from_its_own_on() -> None:

@@ -154,6 +154,10 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "resample_axis.last": lambda: kernel("resample_axis", ResampleProblem(SHAPE, 3, 9, 2), GPU),
     "unpool_planes.forward": lambda: kernel("unpool_planes", UnpoolProblem(SHAPE, (10, 14)), CPU),
     "unpool_planes.backward": lambda: kernel("unpool_planes", UnpoolProblem(SHAPE, (10, 14), BACK), GPU),
+    "conv_depthwise_rows.dense": lambda: kernel("conv_depthwise_rows", parse("n3c4i5x7k4f3x3p1g4+bias"), CPU),
+    "conv_depthwise_rows.strided": lambda: kernel("conv_depthwise_rows", parse("n3c4i9x9k8f5x5s2p2g4+relu"), CPU),
+    "pool_rows.max": lambda: kernel("pool_rows", parse("maxpool n3c4i5x7f3x3s2p1"), CPU),
+    "pool_rows.mean": lambda: kernel("pool_rows", parse("avgpool n3c4i5x7f3x3s2p1:nopad"), CPU),
     "window_copy.plain": lambda: kernel("window_copy", WindowProblem(SHAPE, (0, 0, 1, 1), (3, 17, 7, 9)), CPU),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlocked
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeights
 from clconv.algorithms.conv_depthwise import ConvDepthwise
+from clconv.algorithms.conv_depthwise_rows import ConvDepthwiseRows
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
 from clconv.algorithms.conv_direct import ConvDirect
 from clconv.algorithms.conv_winograd import ConvWinograd
@@ -20,6 +21,7 @@ from clconv.algorithms.matmul_tiled import MatmulTiled
 from clconv.algorithms.pack_weights import PackWeights
 from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
+from clconv.algorithms.pool_rows import PoolRows
 from clconv.algorithms.reduce_blocked import ReduceBlocked
 from clconv.algorithms.reduce_strided import ReduceStrided
 from clconv.algorithms.reorder_blocked import ReorderBlocked
@@ -37,9 +39,11 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvBlocked(),
     ConvBlockedWeights(),
     ConvDepthwise(),
+    ConvDepthwiseRows(),
     ConvDepthwiseWeights(),
     ConvDirect(),
     PoolBlocked(),
+    PoolRows(),
     PoolDirect(),
     LrnBlocked(),
     LrnDirect(),
