@@ -80,7 +80,12 @@ def inputs(name: str) -> list[np.ndarray]:
     return [(rng.uniform(0.5, 3, shape) * rng.choice([-1, 1], shape)).astype(np.float32) for shape in CASES[name][2]]
 
 
-@pytest.mark.parametrize("name", CASES)
+# A kernel of its own for nearly each of them: by default one of every kind.
+OFTEN = ("hardswish", "pow", "where", "amax", "bilinear", "adaptive_max_pool", "instance_norm")
+SOMETIMES = pytest.mark.parametrize("name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.exhaustive) for name in CASES])
+
+
+@SOMETIMES
 def test_value(queue: Any, name: str) -> None:
     function, oracle, _, units = CASES[name]
     arrays = inputs(name)
@@ -88,11 +93,7 @@ def test_value(queue: Any, name: str) -> None:
     within(function(*(send(queue, a) for a in arrays)), wanted, units * 2.0**-24 * max(1.0, np.abs(wanted).max()))
 
 
-# A kernel of its own for nearly each of them: by default one of every kind.
-OFTEN = ("hardswish", "pow", "where", "amax", "bilinear", "adaptive_max_pool", "instance_norm")
-
-
-@pytest.mark.parametrize("name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.exhaustive) for name in CASES])
+@SOMETIMES
 def test_gradient(queue: Any, name: str) -> None:
     function, oracle, _, _ = CASES[name]
     arrays = inputs(name)
@@ -107,6 +108,7 @@ def test_gradient(queue: Any, name: str) -> None:
         within(part, wanted, 2.0**-16 * max(1.0, np.abs(wanted).max()))
 
 
+@pytest.mark.exhaustive
 def test_comparisons_and_rounding(queue: Any) -> None:
     a, b = integers(numbers(2), (3, 5)), integers(numbers(3), (5,))
     x, y = send(queue, a), send(queue, b)
@@ -117,6 +119,7 @@ def test_comparisons_and_rounding(queue: Any) -> None:
         exactly(function(send(queue, part)), oracle(part))
 
 
+@pytest.mark.exhaustive
 def test_nan_goes_through(queue: Any) -> None:
     x = np.array([[np.nan, 1.0, -1.0, 0.0]], np.float32)
     for name in ("hardsigmoid", "hardswish", "selu", "softplus", "softsign", "abs", "erf", "floor"):
@@ -137,6 +140,7 @@ def test_argmax(queue: Any) -> None:
     exactly(F.argmax(send(queue, x), 1, keepdim=True), x.argmax(1)[:, None], np.int32)
 
 
+@pytest.mark.exhaustive
 def test_equal_ones_share_the_gradient(queue: Any) -> None:
     x, dy = np.array([[2, 5, 5, 1]], np.float32), np.array([8], np.float32)
     np.testing.assert_array_equal(gradients(queue, lambda v: F.amax(v, 1), [x], dy)[0], [[0, 4, 4, 0]])

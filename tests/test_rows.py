@@ -23,6 +23,7 @@ def check_rows(algorithm: Any, problem: Problem) -> None:
     check(prepare(algorithm, problem, traits(), algorithm.defaults(problem, traits())))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["maxpool", "avgpool"])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_windows_at_every_border(kind: str, window: str) -> None:
@@ -32,6 +33,7 @@ def test_windows_at_every_border(kind: str, window: str) -> None:
             check_rows(POOL, parse(f"{kind} n2c3i{size}{window}:nopad"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("geometry", ["f3x3p1", "f3x3s2p1", "f5x5p2d2", "f1x7p0x3", "f2x2s3p1,0x0,1", "f3x3p4"])
 @pytest.mark.parametrize("epilogue", ["", "+bias+relu+res", "+bias+leaky_relu(0.5)"])
 def test_depthwise_at_every_border(geometry: str, epilogue: str) -> None:

@@ -27,9 +27,10 @@ def aligned(value: Value, rank: int, what: str) -> Node:
 def _operands(call: Call) -> list[Node]:
     """All inputs with the same number of axes. Before version 7, `axis` says where the second one's axes lie in the first."""
     values = [call.value(i) for i in range(len(call.operation.inputs))]
-    if call.version < 7 and call.attributes.flag("broadcast") and len(values) == 2 and values[1].ndim:
+    if call.version < 7 and call.attributes.flag("broadcast") and len(values) == 2:
         first, second = values
-        axis = call.axis(call.attributes.integer("axis", first.ndim - second.ndim), first.ndim)
+        given = call.attributes.integer("axis", first.ndim - second.ndim)
+        axis = call.axis(given, first.ndim) if second.ndim else first.ndim
         values[1] = reshape(as_node(second), (*second.shape, *(1,) * (first.ndim - axis - second.ndim)))
     rank = max(value.ndim for value in values)
     return [aligned(value, rank, call.operation.op_type) for value in values]
