@@ -51,6 +51,17 @@ def two_pads(pads: Pads) -> tuple[tuple[int, int], tuple[int, int]]:
     return ((0, 0), pads[0]) if len(pads) == 1 else (pads[0], pads[1])
 
 
+def window_constants(kernel: Size, stride: Size, dilation: Size, pads: Pads) -> dict[str, int]:
+    """KERNEL_*, STRIDE_*, DILATION_* and PAD_* (at the beginning) of H and W, as header constants.
+
+    >>> window_constants((3,), (2,), (1,), ((1, 0),))["PAD_W"]
+    1
+    """
+    (above, _), (left, _) = two_pads(pads)
+    values = {"KERNEL": two_axes(kernel), "STRIDE": two_axes(stride), "DILATION": two_axes(dilation), "PAD": (above, left)}
+    return {f"{name}_{letter}": number for name, pair in values.items() for letter, number in zip("HW", pair, strict=True)}
+
+
 def strides(spec: TensorSpec) -> dict[str, int]:
     """Element offset of the first value and the distances between images, channel blocks, rows and columns.
 

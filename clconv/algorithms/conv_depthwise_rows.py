@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.blocked_view import two_axes, two_sizes, window_constants
 from clconv.algorithms.common import check_operands, tasks_each
 from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
@@ -34,7 +35,7 @@ class Band:
     def of(cls, problem: ConvProblem) -> Band:
         g = problem.geometry
         pitch = (problem.output_size[-1] - 1) * g.stride[-1] + g.effective_kernel[-1]
-        reach, stride, outputs = (1, *g.effective_kernel)[-2], (1, *g.stride)[-2], (1, *problem.output_size)[-2]
+        reach, stride, outputs = (two_axes(sizes)[0] for sizes in (g.effective_kernel, g.stride, problem.output_size))
         return cls(pitch, min(outputs, max(0, (WIDEST // pitch - reach) // stride + 1)))
 
 
@@ -67,12 +68,9 @@ class ConvDepthwiseRows(Algorithm[ConvProblem]):
     def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
         check_operands(problem)
         g, fused = problem.geometry, problem.epilogue
-        (height, width), (p_count, q_count) = (1, *problem.size)[-2:], (1, *problem.output_size)[-2:]
+        (height, width), (p_count, q_count) = two_sizes(problem.size), two_sizes(problem.output_size)
         macro, low = bounded_activation(fused.activation)
-        constants: dict[str, int | str] = {"WIDEST": WIDEST, "vec": "float", **macro}
-        pads = tuple(a for a, _ in g.padding)
-        for name, values, fill in (("KERNEL", g.kernel, 1), ("STRIDE", g.stride, 1), ("DILATION", g.dilation, 1), ("PAD", pads, 0)):
-            constants |= dict(zip((f"{name}_H", f"{name}_W"), (fill, *values)[-2:], strict=True))
+        constants = {"WIDEST": WIDEST, "vec": "float", **macro, **window_constants(g.kernel, g.stride, g.dilation, g.padding)}
         band = Band.of(problem)
         bands = -(-p_count // band.rows)
         tasks = problem.batch * problem.filters * bands

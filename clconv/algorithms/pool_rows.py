@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.blocked_view import two_pads, two_sizes, window_constants
 from clconv.algorithms.common import check_operands, tasks_each
 from clconv.algorithms.pool_direct import shared_divisor
 from clconv.algorithms.reduce_strided import COMBINE
@@ -55,13 +56,9 @@ class PoolRows(Algorithm[PoolProblem]):
         geometry = problem.geometry
         assert geometry is not None
         mean = problem.kind == "avg"
-        (height, width), (p_count, q_count) = (1, *problem.size)[-2:], (1, *problem.output_size)[-2:]
-        constants: dict[str, int | str] = {"WIDEST": WIDEST, **COMBINE["sum" if mean else "max"]}
-        pads = tuple(a for a, _ in geometry.padding)
-        for name, values, fill in (
-            ("KERNEL", geometry.kernel, 1), ("STRIDE", geometry.stride, 1), ("DILATION", geometry.dilation, 1), ("PAD", pads, 0),
-        ):  # fmt: skip
-            constants |= dict(zip((f"{name}_H", f"{name}_W"), (fill, *values)[-2:], strict=True))
+        (height, width), (p_count, q_count) = two_sizes(problem.size), two_sizes(problem.output_size)
+        window = window_constants(geometry.kernel, geometry.stride, geometry.dilation, geometry.padding)
+        constants = {"WIDEST": WIDEST, **COMBINE["sum" if mean else "max"], **window}
         planes = problem.batch * problem.channels
         each = tasks_each(planes * p_count, traits)
         bindings: dict[str, str | int | float] = {"x": "x", "y": "y", "planes": planes, "height": height, "width": width}
@@ -77,7 +74,7 @@ class PoolRows(Algorithm[PoolProblem]):
         """The divisor of all windows, or between which positions their elements count."""
         shared = shared_divisor(problem, geometry)
         out: dict[str, int | float] = {"divisor": shared or 0.0}
-        for letter, size, (a, b) in zip("hw", (1, *problem.size)[-2:], ((0, 0), *geometry.padding)[-2:], strict=True):
+        for letter, size, (a, b) in zip("hw", two_sizes(problem.size), two_pads(geometry.padding), strict=True):
             low, high = (-a, size + b) if problem.count_include_pad else (0, size)
             out |= {f"low_{letter}": low, f"high_{letter}": high}
         return out
