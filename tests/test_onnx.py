@@ -177,6 +177,25 @@ def test_every_rule_has_a_case() -> None:
     assert set(RULES) <= {proto.graph.node[0].op_type for proto in CASES.values()} | OPERATORS
 
 
+@pytest.mark.parametrize("size", [6, 7])
+def test_unpooling_puts_maxima_back_where_a_pool_found_them(queue, size) -> None:
+    """Also in a map whose last row and column no window reached, which `output_shape` tells."""
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p", "i"], **window),
+        helper.make_node("MaxUnpool", ["p", "i", "s"], ["y"], name="here", **window),
+    ]
+    shape = (2, 3, size, size)
+    net = clconv.onnx.load(model(nodes, {"x": shape}, {"s": ints(*shape)}))
+    x = np.random.default_rng(5).permutation(6 * size * size).reshape(shape).astype(np.float32)
+    kept = x[:, :, :6, :6].reshape(2, 3, 3, 2, 3, 2)
+    wanted = np.zeros(shape, np.float32)
+    wanted[:, :, :6, :6] = np.where(kept == kept.max((3, 5), keepdims=True), kept, 0).reshape(2, 3, 6, 6)
+    np.testing.assert_array_equal(clconv.compile(net, shape, queue)(x).get(), wanted)
+    with pytest.raises(OnnxError, match="does not fit indices that count in what was pooled"):
+        clconv.onnx.load(model(nodes, {"x": shape}, {"s": ints(2, 3, 8, 8)}))
+
+
 def test_inputs_that_are_no_numbers_to_compute_with_are_given_before_compiling(queue) -> None:
     """Indices, and sizes that decide over shapes, whatever their type."""
     gather = one("Gather", (4, 3), {"i": ints(2, 0)}, axis=0)

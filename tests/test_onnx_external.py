@@ -87,6 +87,20 @@ def test_a_model_that_is_no_file_has_none_beside_it(tmp_path: Path) -> None:
         clconv.onnx.load(content)
 
 
+def test_an_element_type_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(VALUES.tobytes())
+    for code in (99, TensorProto.STRING, 0):
+        model = onnx.load(str(written(tmp_path)), load_external_data=False)
+        model.graph.initializer[0].data_type = code
+        (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(OnnxError, match=f"element type, number {code}, that other files cannot hold"):
+            clconv.onnx.load(tmp_path / "model.onnx")
+    model = onnx.load(str(written(tmp_path)))
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(OnnxError, match="input 'x' holds unknown; what is not float must be known"):
+        clconv.onnx.load(model).trace((2, 3))
+
+
 def test_shapes_are_checked_before_memory_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(VALUES.tobytes())
     for shape, said in (((-2, 3), "must not be negative"), ((2**40, 2**20), "lie beyond the 24 of weights.bin")):

@@ -65,7 +65,7 @@ class ClconvRep(BackendRep):
     def _typed(self, name: str, value: np.ndarray) -> np.ndarray:
         """In the element type that the model declares: truth values and positions are computed as numbers of other types."""
         declared = self.net.types.get(name)
-        return value if not declared or str(value.dtype) == declared else value.astype(declared)
+        return value if declared in (None, "unknown", str(value.dtype)) else value.astype(declared)
 
 
 class ClconvBackend(Backend):

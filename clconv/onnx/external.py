@@ -20,6 +20,14 @@ from clconv.errors import OnnxError
 EXTERNAL = 1
 
 
+def element_type(onnx: Any, code: int) -> np.dtype | None:
+    """The type that ONNX gives this number, as NumPy has it, or None."""
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
+    except (KeyError, TypeError):
+        return None
+
+
 def is_external(tensor: Any) -> bool:
     return bool(tensor.HasField("data_location")) and tensor.data_location == EXTERNAL
 
@@ -31,7 +39,9 @@ def read_external(onnx: Any, tensor: Any, folder: Path | None, name: str) -> np.
     if folder is None:
         raise OnnxError(f"{said} lies in another file, {entries.get('location')!r}; load the model from its path")
     path = _inside(folder, entries.get("location", ""), said)
-    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    kind = element_type(onnx, tensor.data_type)
+    if kind is None or kind.hasobject:
+        raise OnnxError(f"{said} has an element type, number {tensor.data_type}, that other files cannot hold")
     shape = tuple(tensor.dims)
     if any(n < 0 for n in shape):
         raise OnnxError(f"{said} has shape {shape}, which must not be negative")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clconv.errors import OnnxError
-from clconv.onnx.external import is_external, read_external
+from clconv.onnx.external import element_type, is_external, read_external
 from clconv.onnx.model import Attribute, Dimensions, Model, Operation
 
 OLDEST_VERSION = 1
@@ -106,9 +106,9 @@ def _dimensions(value: Any, name: str) -> Dimensions:
 
 
 def _type(onnx: Any, value: Any) -> str:
-    """The element type as NumPy calls it; what is no tensor of numbers has none."""
-    code = value.type.tensor_type.elem_type
-    return str(onnx.helper.tensor_dtype_to_np_dtype(code)) if code else ""
+    """The element type as NumPy calls it; "unknown" where the file says none that there is."""
+    kind = element_type(onnx, value.type.tensor_type.elem_type)
+    return "unknown" if kind is None else str(kind)
 
 
 def _operation(onnx: Any, node: Any, name: str, folder: Path | None) -> Operation:

@@ -75,25 +75,29 @@ def _plane_numbers(planes: tuple[int, ...], rank: int) -> np.ndarray:
 
 
 def max_unpool(call: Call) -> Node:
-    """Maxima back to where MaxPool found them, in a tensor of `output_shape` or as large as strides and kernel say."""
+    """Maxima back to where MaxPool found them, in a tensor of `output_shape` or as large as strides and kernel say.
+
+    Positions that a MaxPool of the network gives count in what it pooled, which therefore is the result's size; those that are constants
+    count, as in ONNX's own tests, in the size that strides and kernel give, and what `output_shape` adds is zero.
+    """
     x, found, read = call.node(0), call.value(1), call.attributes
     rank = x.ndim - 2
     kernel = read.integers("kernel_shape", rank, least=1)
     stride = read.integers("strides", rank, (1,) * rank, least=1)
     pads = as_pair(read.integers("pads", 2 * rank, (0,) * (2 * rank), least=0))
     size = tuple((n - 1) * s + m - a - b for n, s, m, (a, b) in zip(x.shape[2:], stride, kernel, pads, strict=True))
+    wanted = call.integers(2) if call.has(2) else (*x.shape[:2], *size)
     if isinstance(found, Node):
         if found.attributes.get("named") != "flat_indices" or len(found.inputs) > 2:
             raise call.error("indices must be the second output of a MaxPool with storage_order 0, or constants")
         places = found.inputs[0]
-    else:
-        elements = math.prod(size)
-        rows = np.asarray(found).reshape(x.shape) - _plane_numbers(x.shape[:2], x.ndim).astype(np.int64) * elements
-        places = as_node(np.where((rows >= 0) & (rows < elements), rows, -1).astype(np.int32))
-    y = make("unpool", x, places, size=size)
-    if not call.has(2):
-        return y
-    wanted = call.integers(2)
+        pooled = places.inputs[0].inputs[0].shape
+        if wanted != pooled:
+            raise call.error(f"an output of {list(wanted)} does not fit indices that count in what was pooled, {list(pooled)}")
+        return make("unpool", x, places, size=pooled[2:])
+    elements = math.prod(size)
+    rows = np.asarray(found).reshape(x.shape) - _plane_numbers(x.shape[:2], x.ndim).astype(np.int64) * elements
+    y = make("unpool", x, as_node(np.where((rows >= 0) & (rows < elements), rows, -1).astype(np.int32)), size=size)
     if len(wanted) != x.ndim or any(n < m for n, m in zip(wanted, y.shape, strict=True)):
         raise call.error(f"output_shape {list(wanted)} must hold the positions of the {list(y.shape)} that strides and kernel give")
     return window(y, tuple((0, n - m) for n, m in zip(wanted, y.shape, strict=True)))
