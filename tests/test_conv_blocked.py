@@ -9,7 +9,8 @@ import pytest
 
 import tests.support as support
 from clconv import reference
-from clconv.algorithms.conv_blocked import ConvBlocked, ConvBlockedParams, Roles, needed_halo, useful_share
+from clconv.algorithms.blocked_calls import Roles, needed_halo
+from clconv.algorithms.conv_blocked import ConvBlocked, ConvBlockedParams, useful_share
 from clconv.algorithms.register_tiles import Cut, Map, ranked_tiles
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
@@ -132,6 +133,19 @@ def check(problem: ConvProblem, device: DeviceTraits | None = None, params: Conv
 @pytest.mark.parametrize("text", often_and_rarely(FORWARD + BACKWARD))
 def test_integers_bit_for_bit(text):
     check(laid_out(parse(text)))
+
+
+@pytest.mark.parametrize("text", ["n2c41i7x9k33f3x3p1+bias+relu+res", "n1c57i6x5k17f3x3p1+bias", "n1c100i9x8k40f3x3p2,0x1"])
+def test_weights_in_chunks_of_input_blocks(text):
+    """Several chunks, the last one shorter and with a tail; tiles that overlap; what does not fit into the waiting sums is computed at once."""
+    problem = parse(text)
+    for chunk in (2,) if problem.batch > 1 else (2, 3):
+        params = ConvBlockedParams(2, 4, 2, 4, chunk)
+        check(laid_out(problem, params=params), params=params)
+    large = parse("n1c20i60x70k24f3x3p1")
+    plan = ALGORITHM.plan(laid_out(large, params=params), traits(), params)
+    assert not dict(plan.calls[0].source.arguments)["chunked"]
+
 
 
 @pytest.mark.parametrize(
@@ -405,7 +419,7 @@ def test_the_tiles_that_were_measured_best_come_first():
     wide = ranked_tiles((Map(56, 56, 9),), 8, 16)[0]
     assert wide.rows * wide.columns * wide.blocks == 12
     wide = ranked_tiles((Map(56, 56, 9),), 4, 32)[0]
-    assert (wide.rows, wide.columns, wide.blocks) == (1, 14, 2)
+    assert (wide.rows, wide.columns, wide.blocks) == (1, 6, 4)  # 14 x 2 spills
 
 
 def test_estimates_prefer_full_vectors():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tests.support as support
-from clconv.algorithms.conv_blocked import Roles
+from clconv.algorithms.blocked_calls import Roles
 from clconv.algorithms.conv_winograd import OUTPUTS, ConvWinograd, ConvWinogradParams, ranked
 from clconv.algorithms.winograd_tiles import Parts, axes, fits, needed_halo
 from clconv.device import DeviceTraits
