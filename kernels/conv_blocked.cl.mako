@@ -119,10 +119,10 @@ ${step(width, "s * TAP_STEP_W", "s * STEP_W")}\
             % endfor
             % endfor
             % if chunked:
-            float *kept = partial + (tile - tile0) * (TILE_H * TILE_W * TILE_K * BLOCK);
+            vec *kept = partial + (tile - tile0) * (TILE_H * TILE_W * TILE_K);
             if (chunk > 0) {
             % for i, (k, h, c) in enumerate(product(blocks, range(tile_h), range(width))):
-                sum${k}_${h}_${c} = vload${block}(${i}, kept);
+                sum${k}_${h}_${c} = kept[${i}];
             % endfor
             }
             % endif
@@ -132,7 +132,7 @@ ${all_inputs(width)}\
             % if chunked:
             if (!last) {
             % for i, (k, h, c) in enumerate(product(blocks, range(tile_h), range(width))):
-                vstore${block}(sum${k}_${h}_${c}, ${i}, kept);
+                kept[${i}] = sum${k}_${h}_${c};
             % endfor
                 continue;
             }
@@ -213,7 +213,7 @@ ${common.epilogue_arguments()}\
     % endfor
 
     % if chunked:
-    float partial[PARTIAL_SUMS];
+    vec partial[PARTIAL_SUMS / BLOCK];
     const int lines = (TILE_K * BLOCK * BLOCK / 16 + tile_end - tile0 - 1) / (tile_end - tile0);
     for (int chunk = 0; chunk < input_blocks; chunk += CHUNK) {
     const int last = chunk + CHUNK >= input_blocks;

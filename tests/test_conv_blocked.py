@@ -137,7 +137,7 @@ def test_integers_bit_for_bit(text):
 
 @pytest.mark.parametrize("text", ["n2c41i7x9k33f3x3p1+bias+relu+res", "n1c57i6x5k17f3x3p1+bias", "n1c100i9x8k40f3x3p2,0x1"])
 def test_weights_in_chunks_of_input_blocks(text):
-    """Several chunks, the last one shorter and with a tail; tiles that overlap; what does not fit into the waiting sums is computed at once."""
+    """The last chunk is shorter and has a tail; tiles overlap. Maps with too many sums to wait are computed at once."""
     problem = parse(text)
     for chunk in (2,) if problem.batch > 1 else (2, 3):
         params = ConvBlockedParams(2, 4, 2, 4, chunk)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.blocked_calls import AxisCall, Roles, addresses, check_maps, is_dense, needed_halo, plane_calls
-from clconv.algorithms.register_tiles import Cut, Map, Tile, inner_loop, ranked_tiles, widest
+from clconv.algorithms.register_tiles import MOST_BLOCKS, Cut, Map, Tile, inner_loop, ranked_tiles, widest
 from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
@@ -152,16 +152,16 @@ def ranked(problem: ConvProblem, traits: DeviceTraits) -> tuple[Tile, ...]:
     maps = tuple(Map(rows.count, columns.count, rows.taps * columns.taps) for rows, columns in calls)
     if all(is_dense(problem, *axes) for axes in calls):
         maps = tuple(Map(1, m.rows * m.columns, 1) for m in maps)
-    registers = traits.vector_registers
+    registers, most_blocks = traits.vector_registers, MOST_BLOCKS
     if reads_plain(problem):
         # The loop over the kernel's columns is written out whole and keeps more values alive. With 16 registers 6 x 2 reaches .80 of the
-        # peak, 4 x 2 .90; with 32 registers 14 x 2 .54, 10 x 2 .78, 7 x 2 .89.
-        registers = 12 if registers <= 16 else 20
+        # peak, 4 x 2 .90; with 32 registers 14 x 2 .54, 10 x 2 .78, 4 x 4 .76, 7 x 2 .89.
+        registers, most_blocks = (12, MOST_BLOCKS) if registers <= 16 else (20, 2)
     outputs = Roles.of(problem).outputs
     if share_blocks(problem, traits):
         tiles = ranked_tiles(maps, -(-problem.geometry.groups * outputs // traits.block), registers)
         return tuple(sorted(tiles, key=lambda t: -t.score * useful_share(problem, traits, t.blocks)))
-    return ranked_tiles(maps, -(-outputs // traits.block), registers)
+    return ranked_tiles(maps, -(-outputs // traits.block), registers, most_blocks)
 
 
 def in_chunks(problem: ConvProblem, traits: DeviceTraits) -> list[ConvBlockedParams]:

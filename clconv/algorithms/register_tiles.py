@@ -125,7 +125,7 @@ def score(maps: Iterable[Map], rows: int, columns: int, blocks: int, channel_blo
 
 
 @lru_cache(maxsize=1024)
-def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int) -> tuple[Tile, ...]:
+def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int, most_blocks: int = MOST_BLOCKS) -> tuple[Tile, ...]:
     """All sensible tiles for these maps, best first; `channel_blocks` are the output blocks of one group.
 
     Of tiles about as good as the best, one of those comes first that fill the registers with a single row of positions: what suits most
@@ -133,7 +133,7 @@ def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int) -> 
     """
     most_rows, most_columns = max(m.rows for m in maps), max(m.columns for m in maps)
     tiles = set()
-    for blocks in range(1, min(MOST_BLOCKS, channel_blocks) + 1):
+    for blocks in range(1, min(most_blocks, channel_blocks) + 1):
         for rows in range(1, min(4, most_rows) + 1):
             most = max(1, (registers - 1) // (blocks * rows))
             widths = {Cut.of(most_columns, columns).width for columns in range(1, most + 1)}

@@ -28,7 +28,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_blocked conv_blocked_92d8ae0d9951
+#define conv_blocked conv_blocked_0746557145b4
 
 #ifndef PREFETCH
 #ifdef __clang__
@@ -80,7 +80,7 @@ void conv_blocked(
         start[i] = has_bias && block0 * BLOCK + i < filters ? LOAD(bias, group * filters + block0 * BLOCK + i) : 0.0f;
     const vec start0 = vload8(0, start);
 
-    float partial[PARTIAL_SUMS];
+    vec partial[PARTIAL_SUMS / BLOCK];
     const int lines = (TILE_K * BLOCK * BLOCK / 16 + tile_end - tile0 - 1) / (tile_end - tile0);
     for (int chunk = 0; chunk < input_blocks; chunk += CHUNK) {
     const int last = chunk + CHUNK >= input_blocks;
@@ -93,10 +93,10 @@ void conv_blocked(
             // 1 x 2 positions
             vec sum0_0_0 = start0;
             vec sum0_0_1 = start0;
-            float *kept = partial + (tile - tile0) * (TILE_H * TILE_W * TILE_K * BLOCK);
+            vec *kept = partial + (tile - tile0) * (TILE_H * TILE_W * TILE_K);
             if (chunk > 0) {
-                sum0_0_0 = vload8(0, kept);
-                sum0_0_1 = vload8(1, kept);
+                sum0_0_0 = kept[0];
+                sum0_0_1 = kept[1];
             }
             __global const real *weights = first_weights + chunk * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK);
             __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN + chunk * x_plane;
@@ -163,8 +163,8 @@ void conv_blocked(
                 }
             }
             if (!last) {
-                vstore8(sum0_0_0, 0, kept);
-                vstore8(sum0_0_1, 1, kept);
+                kept[0] = sum0_0_0;
+                kept[1] = sum0_0_1;
                 continue;
             }
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
@@ -182,9 +182,9 @@ void conv_blocked(
         } else {
             // 1 x 1 positions
             vec sum0_0_0 = start0;
-            float *kept = partial + (tile - tile0) * (TILE_H * TILE_W * TILE_K * BLOCK);
+            vec *kept = partial + (tile - tile0) * (TILE_H * TILE_W * TILE_K);
             if (chunk > 0) {
-                sum0_0_0 = vload8(0, kept);
+                sum0_0_0 = kept[0];
             }
             __global const real *weights = first_weights + chunk * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK);
             __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN + chunk * x_plane;
@@ -243,7 +243,7 @@ void conv_blocked(
                 }
             }
             if (!last) {
-                vstore8(sum0_0_0, 0, kept);
+                kept[0] = sum0_0_0;
                 continue;
             }
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
