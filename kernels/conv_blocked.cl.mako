@@ -6,7 +6,9 @@
 ##     get_global_id(0)  runs of tiles: the weights of a run stay in the second-level cache
 ##     get_global_id(1)  group * channel tiles + channel tile
 ##     get_global_id(2)  n
-## A row of positions is cut into tiles of tile_w and then of tile_w - 1 columns, so that none is computed twice. The last tiles of a column are moved up and overlap their neighbours: never in place, and never on memory that the residual shares.
+## A row of positions is cut into tiles of tile_w and then of tile_w - 1 columns, so that none is computed twice. Where a kernel stands in that
+## was built for other maps, the last tile of a row is moved back, as the last tiles of a column are moved up: they overlap their neighbours,
+## so never in place, and never on memory that the residual shares.
 ##
 ## Position j of an axis lies at first + j * OUT_STRIDE in the output and sums, for t < TAPS, the input at offset + j * READ_STRIDE +
 ## t * STEP times the weights of tap tap0 + t * TAP_STEP; x_offset, w_offset and y_offset hold the offset, tap0 and first of both axes.
@@ -173,7 +175,7 @@ ${common.epilogue_arguments()}\
     const int group_channels, const int group_filters,
     % endif
     const int channels, const int filters,   // of one group
-    const int out_h,                         // rows of output positions
+    const int out_h, const int out_w,        // rows and columns of output positions
     const int tiles_in_row, const int wide,  // tiles in a row; of them the first `wide` have tile_w columns, the others one less
     const int tiles, const int tiles_per_item,
     const int writes_halo, const int y_first, // whether; where the first padded plane starts; its rows and columns; where the map lies
@@ -222,8 +224,9 @@ ${common.epilogue_arguments()}\
         const int tile_row = tile / tiles_in_row;
         const int tile_column = tile - tile_row * tiles_in_row;
         const int row = min(tile_row * TILE_H, out_h - TILE_H);
-        const int column = tile_column * TILE_W - max(0, tile_column - wide);
-        if (tile_column < wide) {
+        const int narrow = tile_column < wide ? 0 : 1;
+        const int column = min(tile_column * TILE_W - max(0, tile_column - wide), out_w - TILE_W + narrow);
+        if (!narrow) {
 ${register_tile(tile_w)}\
         } else {
 ${register_tile(tile_w - 1)}\

@@ -135,6 +135,29 @@ def test_integers_bit_for_bit(text):
     check(laid_out(parse(text)))
 
 
+@pytest.mark.parametrize("chunk", [0, pytest.param(2, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "text", ["n2c24i7x9k16f3x3p1+bias+res", *(pytest.param(text, marks=pytest.mark.exhaustive) for text in FORWARD + BACKWARD)]
+)
+def test_kernels_with_tiles_of_other_widths_stand_in(text, chunk):
+    params = ConvBlockedParams(1, 3, 1, 4, chunk)
+    problem = laid_out(parse(text), params=params)
+    operands = operands_of(problem)
+    plan = ALGORITHM.plan(problem, traits(), params)
+    packed = problem.layout("w")
+    assert isinstance(packed, Packed)
+    stored = {"w": pack_weights(operands["w"], packed)}
+    options = [list(ALGORITHM.stand_ins(call)) for call in plan.calls]
+    assert all(option.calls[0].source != call.source for call, found in zip(plan.calls, options, strict=True) for option in found)
+    for wanted in (2, 5, 10):  # more columns than the map has leave out the kernel
+        calls = [
+            next((o.calls[0] for o in found if dict(o.calls[0].source.arguments)["tile_w"] == wanted), call)
+            for call, found in zip(plan.calls, options, strict=True)
+        ]
+        got = run_plan(replace(plan, calls=tuple(calls)), problem, operands, stored=stored)[problem.outputs[0]]
+        np.testing.assert_array_equal(got, expected(problem, operands), err_msg=f"{text} with tiles of {wanted}")
+
+
 @pytest.mark.parametrize("text", ["n2c41i7x9k33f3x3p1+bias+relu+res", "n1c57i6x5k17f3x3p1+bias", "n1c100i9x8k40f3x3p2,0x1"])
 def test_weights_in_chunks_of_input_blocks(text):
     """The last chunk is shorter and has a tail; tiles overlap. Maps with too many sums to wait are computed at once."""

@@ -30,6 +30,7 @@ ITEMS_PER_UNIT = 64
 PARTIAL_SUMS = 4096
 CHUNK_BYTES = 20480
 CHUNKED_ITEMS_PER_UNIT = 4
+WIDEST_TILE = 30
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def kernel_call(
     if can_flatten(problem, rows, columns):
         rows, columns = AxisCall(), replace(columns, count=rows.count * columns.count)
         tile_h, tile_w = 1, tile_h * tile_w
+    elif params.chunk:
+        tile_w = min(tile_w, columns.count)  # what serves for a narrow map serves for wider ones
     tile_h, cut = min(tile_h, rows.count), Cut.of(columns.count, tile_w)
     tiles = -(-rows.count // tile_h) * cut.tiles
     run, joint = params.tile_k * traits.block, share_blocks(problem, traits)
@@ -106,7 +109,7 @@ def kernel_call(
         per_item = tiles
     bindings: dict[str, str | int | float] = {"x": roles.source, "w": "w", "y": roles.target}
     bindings |= addresses(problem, rows, columns, params.tile_k, halo)
-    bindings |= {"channels": roles.inputs, "filters": roles.outputs, "out_h": rows.count}
+    bindings |= {"channels": roles.inputs, "filters": roles.outputs, "out_h": rows.count, "out_w": columns.count}
     if joint:
         across = max(input_blocks(geometry.groups, roles.inputs, roles.outputs, traits.block, run))
         bindings |= {"channels": across * traits.block, "filters": geometry.groups * roles.outputs}
@@ -255,6 +258,25 @@ class ConvBlocked(Algorithm[ConvProblem]):
         arguments = names(dict(call.source.arguments), tile_w=width)
         source = replace(call.source, constants=names(constants, TILE_W=width), arguments=arguments)
         yield Plan((replace(call, source=source, bindings=tuple(sorted({**bindings, "wide": wide}.items()))),))
+
+    def stand_ins(self, call: KernelCall) -> Iterator[Plan]:
+        """Kernels with tiles of other widths, whose last one overlaps its neighbour; the least waste first."""
+        constants, bindings = dict(call.source.constants), dict(call.bindings)
+        columns, in_row, tiles, per_item = (bindings[name] for name in ("out_w", "tiles_in_row", "tiles", "tiles_per_item"))
+        assert isinstance(columns, int) and isinstance(in_row, int) and isinstance(tiles, int) and isinstance(per_item, int)
+        tile_h, tile_k, block = constants["TILE_H"], constants["TILE_K"], constants["BLOCK"]
+        assert isinstance(tile_h, int) and isinstance(tile_k, int) and isinstance(block, int)
+        for width in sorted(range(2, min(WIDEST_TILE, columns + 1) + 1), key=lambda w: (-(-columns // w) * w, -w)):
+            across = -(-columns // width)
+            total = tiles // in_row * across
+            each = total if "CHUNK" in constants else max(1, total * per_item // tiles)
+            if width == constants["TILE_W"] or "CHUNK" in constants and total * tile_h * width * tile_k * block > PARTIAL_SUMS:
+                continue
+            arguments = names(dict(call.source.arguments), tile_w=width)
+            source = replace(call.source, constants=names({**constants, "TILE_W": width}), arguments=arguments)
+            changed = {"tiles_in_row": across, "wide": across if width <= columns else 0, "tiles": total, "tiles_per_item": each}
+            items = (-(-total // each), *call.items[1:])
+            yield Plan((replace(call, source=source, items=items, bindings=tuple(sorted({**bindings, **changed}.items()))),))
 
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         loop = inner_loop(traits.vector_registers)
