@@ -48,6 +48,30 @@ class ConvBlockedParams:
     chunk: int = 0
 
 
+@dataclass(frozen=True)
+class OtherCut:
+    """A row of positions in tiles that a given kernel has, of `width` columns (`wide` of them) and of one less; the last may overlap."""
+
+    tiles: int
+    width: int
+    wide: int
+
+    @classmethod
+    def of(cls, columns: int, width: int) -> OtherCut:
+        """Columns must be at least width - 1.
+
+        >>> OtherCut.of(14, 5), OtherCut.of(8, 7)
+        (OtherCut(tiles=3, width=5, wide=2), OtherCut(tiles=2, width=7, wide=2))
+        """
+        tiles = -(-columns // width)
+        narrowest = tiles * (width - 1)
+        return cls(tiles, width, columns - narrowest if narrowest <= columns else tiles)
+
+    @property
+    def computed(self) -> int:
+        return self.wide * self.width + (self.tiles - self.wide) * (self.width - 1)
+
+
 def share_blocks(problem: ConvProblem, traits: DeviceTraits) -> bool:
     """Whether some block holds channels of several groups: its weights are then zero where the groups differ."""
     roles = Roles.of(problem)
@@ -249,34 +273,23 @@ class ConvBlocked(Algorithm[ConvProblem]):
         return Plan(tuple(kernel_call(problem, traits, params, rows, columns, i == 0) for i, (rows, columns) in enumerate(calls)))
 
     def stand_ins(self, call: KernelCall) -> Iterator[Plan]:
-        """Where all tiles are of one width: the other kernel that has it, as that of its wide or of its narrow tiles."""
-        constants, bindings = dict(call.source.constants), dict(call.bindings)
-        width, wide, tiles = map(int, (constants["TILE_W"], bindings["wide"], bindings["tiles_in_row"]))  # type: ignore[arg-type]
-        if 0 < wide < tiles or (not wide and width < 3):
-            return
-        width, wide = (width - 1, tiles) if not wide else (width + 1, 0)
-        arguments = names(dict(call.source.arguments), tile_w=width)
-        source = replace(call.source, constants=names(constants, TILE_W=width), arguments=arguments)
-        yield Plan((replace(call, source=source, bindings=tuple(sorted({**bindings, "wide": wide}.items()))),))
-
-    def stand_ins(self, call: KernelCall) -> Iterator[Plan]:
-        """Kernels with tiles of other widths, whose last one overlaps its neighbour; the least waste first."""
+        """Kernels with tiles of other widths, those first that need not compute columns twice."""
         constants, bindings = dict(call.source.constants), dict(call.bindings)
         columns, in_row, tiles, per_item = (bindings[name] for name in ("out_w", "tiles_in_row", "tiles", "tiles_per_item"))
         assert isinstance(columns, int) and isinstance(in_row, int) and isinstance(tiles, int) and isinstance(per_item, int)
-        tile_h, tile_k, block = constants["TILE_H"], constants["TILE_K"], constants["BLOCK"]
+        tile_h, tile_k, block = (constants[name] for name in ("TILE_H", "TILE_K", "BLOCK"))
         assert isinstance(tile_h, int) and isinstance(tile_k, int) and isinstance(block, int)
-        for width in sorted(range(2, min(WIDEST_TILE, columns + 1) + 1), key=lambda w: (-(-columns // w) * w, -w)):
-            across = -(-columns // width)
-            total = tiles // in_row * across
-            each = total if "CHUNK" in constants else max(1, total * per_item // tiles)
-            if width == constants["TILE_W"] or "CHUNK" in constants and total * tile_h * width * tile_k * block > PARTIAL_SUMS:
+        cuts = [OtherCut.of(columns, width) for width in range(2, min(WIDEST_TILE, columns + 1) + 1) if width != constants["TILE_W"]]
+        for cut in sorted(cuts, key=lambda cut: (cut.computed, -cut.width)):
+            total = tiles // in_row * cut.tiles
+            if "CHUNK" in constants and total * tile_h * cut.width * tile_k * block > PARTIAL_SUMS:
                 continue
-            arguments = names(dict(call.source.arguments), tile_w=width)
-            source = replace(call.source, constants=names({**constants, "TILE_W": width}), arguments=arguments)
-            changed = {"tiles_in_row": across, "wide": across if width <= columns else 0, "tiles": total, "tiles_per_item": each}
+            each = total if "CHUNK" in constants else max(1, total * per_item // tiles)
+            arguments = names(dict(call.source.arguments), tile_w=cut.width)
+            source = replace(call.source, constants=names({**constants, "TILE_W": cut.width}), arguments=arguments)
+            changed = {**bindings, "tiles_in_row": cut.tiles, "wide": cut.wide, "tiles": total, "tiles_per_item": each}
             items = (-(-total // each), *call.items[1:])
-            yield Plan((replace(call, source=source, items=items, bindings=tuple(sorted({**bindings, **changed}.items()))),))
+            yield Plan((replace(call, source=source, items=items, bindings=tuple(sorted(changed.items()))),))
 
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         loop = inner_loop(traits.vector_registers)
