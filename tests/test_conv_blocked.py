@@ -273,7 +273,7 @@ def test_tiles_larger_than_the_map_are_cut():
 @pytest.mark.parametrize(
     ("lanes", "text"),
     [
-        (4, "n1c9i5x6k17f1x3s2x1p0x1:bwd_d"),
+        pytest.param(4, "n1c9i5x6k17f1x3s2x1p0x1:bwd_d", marks=pytest.mark.exhaustive),
         (16, "n1c17i7x9k33f3x3p1,0x0,1+bias+relu+res"),
         (16, "n1c3i9x9k20f3x3s2p1+bias"),
         pytest.param(4, "n1c17i7x9k33f3x3p1,0x0,1+bias+relu+res", marks=pytest.mark.exhaustive),
