@@ -287,7 +287,7 @@ def test_a_buffer_beyond_what_the_device_gives(queue: Any, monkeypatch: pytest.M
     elements = queue.device.max_mem_alloc_size // 4 + 1
     if elements >= 2**31:
         elements = 2**31 - 1
-        monkeypatch.setattr(cl, "Buffer", Mock(side_effect=opencl_error("buffer")))
+        monkeypatch.setattr(cl, "Buffer", Mock(side_effect=opencl_error("buffer", cl.status_code.INVALID_BUFFER_SIZE)))
     with pytest.raises(DeviceError) as caught:
         arrays.empty(queue, (elements,), "float32")
     text = str(caught.value)
