@@ -21,7 +21,7 @@ from clconv.onnx.reading import needed, onnx_package
 from clconv.onnx.storing import add_tensors, store
 from clconv.onnx.writer import TYPES, Writer
 
-FORMATS = {17: 8, 18: 8, 20: 9}  # of the file itself: the one that came with each operator set
+FORMATS = {17: 8, 18: 8, 19: 9, 20: 9}  # of the file itself: the one that came with each operator set
 MOST_BYTES = 2**31 - 2**20
 
 
@@ -35,9 +35,10 @@ def save(
     input is left open under that name. `external` puts the weights into a second file beside it, named as the first with .data behind,
     which models above 2 GB need.
 
-    The file uses operator set 17 (18 for antialiased resizing, 20 for Gelu), appears whole or not at all, and loads again as a network
-    with the same parameters; layers keep their names. Momentum of batch normalisation is not part of inference and becomes the default.
-    Weights that the network reads in half precision are stored so if they lose nothing.
+    The file uses operator set 17 (18 for antialiased resizing, 19 for means over dilated windows, 20 for Gelu), appears whole or not at
+    all, and loads again as a network with the same parameters; layers keep their names. What inference does not read, such as auxiliary
+    classifiers and the momentum of batch normalisation, is not in it. Weights that are read in half precision alone are stored so if that
+    loses nothing.
     Raises OnnxError for what ONNX has no operator for (gradients, random numbers), all of it at once, for networks that do not work with
     any `batch`, and for files above 2 GB.
 

@@ -66,7 +66,8 @@ def _uses(name: str, readers: Mapping[str, list[tuple[Operation, int]]], per_cha
         if slot in rule.host:
             yield "host"
         elif rule.moves:
-            yield from _uses(operation.outputs[0], readers, per_channel)
+            # What nobody reads any more is an output.
+            yield from list(_uses(operation.outputs[0], readers, per_channel)) or ["operand"]
         elif slot in rule.weights or (slot in rule.factors and per_channel):
             yield "weight"
         else:

@@ -21,7 +21,7 @@ REFUSED: dict[str, str] = {
     **{f"{name}_backward": GRADIENT for name in UNARY},
 }
 
-OLDEST, FIRST_WITH_ANTIALIAS, FIRST_WITH_GELU = 17, 18, 20
+OLDEST, FIRST_WITH_ANTIALIAS, FIRST_WITH_DILATED_MEANS, FIRST_WITH_GELU = 17, 18, 19, 20
 
 
 def version_for(nodes: Iterable[Node]) -> int:
@@ -31,6 +31,8 @@ def version_for(nodes: Iterable[Node]) -> int:
         resizing = node.attributes.get("resizing")
         if node.op.startswith("gelu"):
             version = max(version, FIRST_WITH_GELU)
+        elif pooling.is_dilated_mean(node):
+            version = max(version, FIRST_WITH_DILATED_MEANS)
         elif resizing is not None and resizing.how.antialias:
             version = max(version, FIRST_WITH_ANTIALIAS)
     return version

@@ -32,7 +32,18 @@ def onnx_pads(pads: Pads) -> tuple[int, ...]:
 
 def operands(writer: Writer, node: Node) -> list[str]:
     """The inputs of an operation on single elements, all in the element type of its result, as ONNX wants them."""
-    return [writer.value(part, node.dtype) for part in node.inputs]
+    return [writer.value(part, node.dtype) for part in broadcast(node)]
+
+
+def broadcast(node: Node) -> list[Node]:
+    """The inputs of an operation on single elements without axes of length 1 that were only added in front: ONNX adds them itself."""
+    parts = list(node.inputs)
+    for i, part in enumerate(parts):
+        source = part.inputs[0] if part.op == "reshape" else part
+        added = part.ndim - source.ndim
+        if added > 0 and part.shape == (1,) * added + source.shape and any(p.ndim >= part.ndim for p in (*parts[:i], *parts[i + 1 :])):
+            parts[i] = source
+    return parts
 
 
 def reduced(writer: Writer, op_type: str, x: str, axes: Sequence[int]) -> str:

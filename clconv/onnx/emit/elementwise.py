@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from clconv.graph.node import Node
-from clconv.onnx.emit.base import Rules, operands, refuse
+from clconv.onnx.emit.base import Rules, broadcast, operands, refuse
 from clconv.onnx.emit.normalisation import as_instance_norm, instance_norm
 from clconv.onnx.writer import Writer
 
@@ -53,7 +53,7 @@ def comparison(writer: Writer, node: Node) -> str:
 
 def where(writer: Writer, node: Node) -> str:
     """A condition that is no comparison is true where it is not 0."""
-    condition, chosen, other = node.inputs
+    condition, chosen, other = broadcast(node)
     values = [writer.value(part, node.dtype) for part in (chosen, other)]
     if condition.op in COMPARISONS:
         return writer.emit("Where", writer.second(condition), *values)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clconv.geometry import PoolGeometry, Size, adaptive_window
+from clconv.geometry import PoolGeometry, Size, adaptive_window, effective_kernel
 from clconv.graph.node import Node
 from clconv.onnx.emit.base import ENDLESS, Rules, onnx_pads, reduced, refuse, sliced
 from clconv.onnx.writer import Writer
@@ -31,23 +31,51 @@ def _window(geometry: PoolGeometry) -> dict[str, Any]:
     return {"kernel_shape": geometry.kernel, "strides": geometry.stride, "pads": onnx_pads(geometry.padding)}
 
 
+def _rounded(node: Node) -> dict[str, Any]:
+    """The window and how it ends. Where the last one would begin in the padding, and so is dropped, ONNX's older operators count it all
+    the same: there, padding that ends with the last window says how many there are."""
+    geometry = node["geometry"]
+    axes = list(
+        zip(
+            node.inputs[0].shape[2:],
+            node.shape[2:],
+            effective_kernel(geometry.kernel, geometry.dilation),
+            geometry.stride,
+            geometry.padding,
+            strict=True,
+        )
+    )
+    dropped = geometry.ceil_mode and any(-(-(n + begin + end - m) // s) + 1 != out for n, out, m, s, (begin, end) in axes)
+    if not dropped:
+        return {**_window(geometry), "ceil_mode": int(geometry.ceil_mode)}
+    pads = tuple((begin, max(0, (out - 1) * s + m - n - begin)) for n, out, m, s, (begin, _) in axes)
+    return {**_window(geometry), "pads": onnx_pads(pads), "ceil_mode": 0}
+
+
 def _maximum(writer: Writer, node: Node, storage_order: int | None = None) -> tuple[str, str]:
     """The maxima, and where they lie in the whole tensor; what nobody reads is left out of the file."""
-    geometry, x = node["geometry"], writer.value(node.inputs[0])
-    window = {**_window(geometry), "ceil_mode": int(geometry.ceil_mode), "dilations": geometry.dilation, "storage_order": storage_order}
-    return writer.emit_pair("MaxPool", x, **window)
+    window = {**_rounded(node), "dilations": node["geometry"].dilation, "storage_order": storage_order}
+    return writer.emit_pair("MaxPool", writer.value(node.inputs[0]), **window)
 
 
 def _mean(writer: Writer, node: Node, x: str) -> str:
     """A divisor of one's own turns means over padding and all, also what the last windows would have beyond it, into sums."""
     geometry, divisor = node["geometry"], node.attributes.get("divisor")
+    dilation = geometry.dilation if is_dilated_mean(node) else None
     if divisor is None:
         counted = int(node.attributes.get("count_include_pad", True))
-        return writer.emit("AveragePool", x, **_window(geometry), ceil_mode=int(geometry.ceil_mode), count_include_pad=counted)
-    axes = zip(node.inputs[0].shape[2:], node.shape[2:], geometry.kernel, geometry.stride, geometry.padding, strict=True)
+        return writer.emit("AveragePool", x, **_rounded(node), dilations=dilation, count_include_pad=counted)
+    reach = effective_kernel(geometry.kernel, geometry.dilation)
+    axes = zip(node.inputs[0].shape[2:], node.shape[2:], reach, geometry.stride, geometry.padding, strict=True)
     pads = tuple((begin, max(0, (out - 1) * s + m - n - begin) if geometry.ceil_mode else end) for n, out, m, s, (begin, end) in axes)
-    mean = writer.emit("AveragePool", x, **{**_window(geometry), "pads": onnx_pads(pads)}, ceil_mode=0, count_include_pad=1)
+    window = {**_window(geometry), "pads": onnx_pads(pads), "dilations": dilation}
+    mean = writer.emit("AveragePool", x, **window, ceil_mode=0, count_include_pad=1)
     return writer.emit("Mul", mean, writer.constant(np.array(math.prod(geometry.kernel) / divisor, node.dtype)))
+
+
+def is_dilated_mean(node: Node) -> bool:
+    """Whether it is a mean over windows with gaps, which ONNX has had since operator set 19."""
+    return node.op == "pool" and node["kind"] == "avg" and any(d > 1 for d in node["geometry"].dilation)
 
 
 def _adaptive_mean(writer: Writer, x: str, size: Size, outputs: Size) -> str:
@@ -57,7 +85,7 @@ def _adaptive_mean(writer: Writer, x: str, size: Size, outputs: Size) -> str:
             x = reduced(writer, "ReduceMean", x, (axis,))
         elif n != out:
             spans = (adaptive_window(n, out, i) for i in range(out))
-            windows = (sliced(writer, x, (axis,), (begin,), (end - n or ENDLESS,)) for begin, end in spans)
+            windows = (x if (a, b) == (0, n) else sliced(writer, x, (axis,), (a,), (b - n or ENDLESS,)) for a, b in spans)
             parts = [reduced(writer, "ReduceMean", part, (axis,)) for part in windows]
             x = writer.emit("Concat", *parts, axis=axis)
     return x
@@ -89,12 +117,22 @@ def computed_map(writer: Writer, node: Node) -> str:
     """What loading makes of operators that clconv has no operation for: positions in tensors, and remainders."""
     named = node.attributes.get("named")
     if named in ("mod", "fmod"):
-        return writer.emit("Mod", *(writer.value(part, node.dtype) for part in node.inputs), fmod=1 if named == "fmod" else None)
+        return _remainder(writer, node, named == "fmod")
     if named != "flat_indices":
         raise refuse(node, f"a computation of single elements ({named or 'unnamed'}) without an operator; compose it of clconv.functional")
     pooled = node.inputs[0].inputs[0]
     by_columns = len(node.inputs) > 2
     return writer.cast(_maximum(writer, pooled, storage_order=1)[1] if by_columns else writer.second(pooled), node.dtype)
+
+
+def _remainder(writer: Writer, node: Node, of_dividend: bool) -> str:
+    """For numbers that are not whole ONNX has only the remainder with the sign of the dividend."""
+    x, y = (writer.value(part, node.dtype) for part in node.inputs)
+    if of_dividend or node.dtype == "int32":
+        return writer.emit("Mod", x, y, fmod=1 if of_dividend else None)
+    rest = writer.emit("Mod", x, y, fmod=1)
+    other_way = writer.emit("Less", writer.emit("Mul", rest, y), writer.constant(np.zeros((), node.dtype)))
+    return writer.emit("Where", other_way, writer.emit("Add", rest, y), rest)
 
 
 def unpool(writer: Writer, node: Node) -> str:
