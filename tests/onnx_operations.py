@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import clconv.functional as F
-from clconv.graph.ops import as_node
+from clconv.graph.ops import as_node, make
 
 RNG = np.random.default_rng(5)
 MAPS, ROWS = (2, 4, 8, 6), (2, 3)
@@ -146,7 +146,7 @@ OPERATIONS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     # reductions and losses
     "mean of rows": (lambda x: F.mean(x, -1), MAPS),
     "sum": (lambda x: F.sum(x, (1, 2), keepdim=True), MAPS),
-    "sum of all": (lambda x: F.sum(x), ROWS),
+    "sum of all": (lambda x: F.sum(F.square(x)), ROWS),
     "amax": (lambda x: F.amax(x, (0, 2)), MAPS),
     "prod": (lambda x: F.prod(x, 1), MAPS),
     "cross entropy": (lambda x: F.cross_entropy(x, TARGETS, label_smoothing=0.1), (2, 4, 3)),
@@ -156,6 +156,7 @@ OPERATIONS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "joining": (lambda x: F.cat([F.pad(x, (1, 2)), F.pad(x, (3, 0), value=0.5)], 1), MAPS),
     "cutting": (lambda x: F.pad(x, (-1, -2, 0, -3)), MAPS),
     "cutting and padding": (lambda x: F.pad(x, (-1, 2, 1, -3), value=2.0), MAPS),
+    "repeating": (lambda x: make("expand", F.mean(x, 1, keepdim=True), shape=x.shape), MAPS),
     "reshaping": (lambda x: F.reshape(x, (2, 2, 2, 8, 6)), MAPS),
     "flattening": (lambda x: F.flatten(x, 1), MAPS),
     "flattening all": (lambda x: F.flatten(x), MAPS),
