@@ -9,6 +9,7 @@ import numpy as np
 
 import clconv.functional as F
 from clconv.graph.ops import as_node, make
+from clconv.graph.ops.resample import resample
 
 RNG = np.random.default_rng(5)
 MAPS, ROWS = (2, 4, 8, 6), (2, 3)
@@ -20,6 +21,7 @@ def numbers(*shape: int) -> np.ndarray:
 
 WEIGHT, BIAS, SLOPES, CHANNELS = numbers(6, 4, 3, 3), numbers(6), numbers(4) / 4, numbers(4)
 CUBES, MATRIX = numbers(2, 2, 2, 2, 2), numbers(5, 6)
+MIXED = np.array([[0, 3], [5, -1], [2, 4]])  # of an axis: the elements that each result is mixed of
 TARGETS = np.array([[0, 3, -100], [2, 2, 1]], np.int32)
 
 
@@ -134,6 +136,8 @@ OPERATIONS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "bicubic": (lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), MAPS),
     "bicubic with aligned corners": (lambda x: F.interpolate(x, (5, 11), mode="bicubic", align_corners=True), MAPS),
     "bicubic, antialiased": (lambda x: F.interpolate(x, (3, 4), mode="bicubic", antialias=True), MAPS),
+    "mixing an axis": (lambda x: resample(x, 2, MIXED, MIXED * 0.5 + 0.7), MAPS),
+    "mixing the last axis": (lambda x: resample(x, 3, MIXED, MIXED * 0.5 + 0.7), MAPS),
     # normalisation
     "batch norm": (lambda x: F.batch_norm(x, CHANNELS, CHANNELS**2 + 0.5, SLOPES, CHANNELS, eps=1e-3), MAPS),
     "batch norm by the batch": (lambda x: F.batch_norm(x, None, None, SLOPES, CHANNELS, training=True), MAPS),

@@ -23,6 +23,8 @@ OTHERWISE_AGAIN = {
     "positions": "a conversion to whole numbers is named after what found them",
     "positions as they are": "a conversion to whole numbers is named after what found them",
     "positions in planes": "a conversion to whole numbers is named after what found them",
+    "mixing an axis": "a table without a resizing behind it is read as weights of a product",
+    "mixing the last axis": "a table without a resizing behind it is read as weights of a product",
     "batch norm by the batch": "sums of squares are computed by operations of their own",
     "cross entropy": "what is known of the targets is computed when the file is loaded",
     "cross entropy of each": "what is known of the targets is computed when the file is loaded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from clconv.onnx.naming import named_apart, tensors_named, values_named
 from clconv.onnx.network import OnnxNetwork
 from clconv.onnx.reading import needed, onnx_package
 from clconv.onnx.storing import add_tensors, store
+from clconv.onnx.weights import TRAINED
 from clconv.onnx.writer import TYPES, Writer
 
 FORMATS = {17: 8, 18: 8, 19: 9, 20: 9}  # of the file itself: the one that came with each operator set
@@ -36,9 +38,9 @@ def save(
     which models above 2 GB need.
 
     The file uses operator set 17 (18 for antialiased resizing, 19 for means over dilated windows, 20 for Gelu), appears whole or not at
-    all, and loads again as a network with the same parameters; layers keep their names. What inference does not read, such as auxiliary
-    classifiers and the momentum of batch normalisation, is not in it. Weights that are read in half precision alone are stored so if that
-    loses nothing.
+    all, and loads again as a network with the same parameters, of which the same are trained; layers keep their names. What inference
+    does not read, such as auxiliary classifiers and the momentum of batch normalisation, is not in it. Weights that are read in half
+    precision alone are stored so if that loses nothing.
     Raises OnnxError for what ONNX has no operator for (gradients, random numbers), all of it at once, for networks that do not work with
     any `batch`, and for files above 2 GB.
 
@@ -81,7 +83,11 @@ def _exported(net: Network, input_shape: Shapes | None, batch: str | None) -> tu
         if node.op not in SOURCES:
             writer.begin(node)
             writer.end(node, RULES[node.op](writer, node))
-    return _model(writer, graph, _output_names(net, graph), batch)
+    proto, tensors = _model(writer, graph, _output_names(net, graph), batch)
+    trained = net.trainable_parameters()
+    noted = {name: name in trained for name, array in tensors.items() if array.dtype.kind == "f"}
+    proto.metadata_props.add(key=TRAINED, value=json.dumps(noted))
+    return proto, tensors
 
 
 def _own_shape(net: Network, batch: str | None) -> tuple[Shapes, str | None]:
