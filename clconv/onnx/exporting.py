@@ -183,17 +183,21 @@ def _trimmed(operations: Sequence[Operation]) -> list[Operation]:
 
 
 def _without_last_copies(operations: Sequence[Operation]) -> list[Operation]:
-    """The operations, with the names of the outputs given to what computes them, where nobody else reads it."""
-    readers: dict[str, int] = {}
-    for operation in operations:
-        for name in operation.inputs:
-            readers[name] = readers.get(name, 0) + 1
+    """The operations, with the names of the outputs given to what computes them; only a value that is two outputs is copied."""
     made = {name for operation in operations for name in operation.outputs}
-    renamed = {
-        o.inputs[0]: o.outputs[0] for o in operations if o.op_type == "Identity" and readers[o.inputs[0]] == 1 and o.inputs[0] in made
-    }
-    kept = [o for o in operations if not (o.op_type == "Identity" and o.inputs[0] in renamed)]
-    return [replace(o, outputs=tuple(renamed.get(name, name) for name in o.outputs)) for o in kept]
+    renamed: dict[str, str] = {}
+    kept = []
+    for operation in operations:
+        source = operation.inputs[0] if operation.op_type == "Identity" else None
+        if source in made and source not in renamed:
+            renamed[source] = operation.outputs[0]
+        else:
+            kept.append(operation)
+
+    def named(values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(renamed.get(name, name) for name in values)
+
+    return [replace(operation, inputs=named(operation.inputs), outputs=named(operation.outputs)) for operation in kept]
 
 
 def _node(onnx: Any, operation: Operation) -> Any:
