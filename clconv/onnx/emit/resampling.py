@@ -83,6 +83,8 @@ def _scale(node: Node) -> float | None:
             tried = (1.0,) if exact or resizing.how.mode != "nearest" else (1.0 - ROUNDING, 1.0, 1.0 + ROUNDING)
             tables = [axis_tables(resizing.how, size, out, float(scale) * factor, resizing.region) for factor in tried]
             wanted = _dense(node.inputs[1]["value"], node.inputs[2]["value"], size)
+            if any(table.outside.any() for table in tables):
+                return None  # ONNX has another number there, which is an operation of its own here
             same = all(np.allclose(_dense(table.sources, table.weights, size), wanted, rtol=0, atol=NEARLY) for table in tables)
             return float(scale) if same else None
     return None
