@@ -88,6 +88,7 @@ OPERATIONS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
         lambda x: F.conv2d(x, WEIGHT[:4], padding=1, activation=("leaky_relu", 0.1), residual=F.relu(x)), MAPS
     ),
     "transposed": (lambda x: F.conv_transpose2d(x, WEIGHT[:4], stride=2, padding=1, output_padding=1), MAPS),
+    "transposed in groups": (lambda x: F.conv_transpose2d(x, WEIGHT[:4], np.tile(BIAS[:4], 2), (2, 1), ((1, 0), (0, 1)), groups=2), MAPS),
     "gradient of data": (lambda x: F.conv2d_input((2, 4, 18, 13), WEIGHT[:4, :], x, stride=2), MAPS),
     "three axes": (lambda x: F.conv3d(x, CUBES), (1, 2, 4, 4, 4)),
     "linear of maps": (lambda x: F.linear(x, MATRIX), MAPS),

@@ -115,7 +115,7 @@ def _traced(net: Network, input_shape: Shapes, batch: str | None) -> tuple[Graph
         graph, more = (net.trace({name: (n, *shape[1:]) for name, shape in shapes.items()}) for n in (number, number + 1))
     except ClconvError as error:
         raise OnnxError(f"{asked}; with {number} and {number + 1}: {error}") from error
-    pairs = list(zip(topological(graph.outputs), topological(more.outputs), strict=False))
+    pairs = [*zip(graph.inputs, more.inputs, strict=True), *zip(topological(graph.outputs), topological(more.outputs), strict=False)]
     for node, twin in pairs:
         if node.op != twin.op or node.ndim != twin.ndim or len(node.inputs) != len(twin.inputs):
             raise OnnxError(

@@ -38,7 +38,7 @@ class Writer:
 
     @property
     def parameters(self) -> frozenset[str]:
-        """The names of the network's parameters, which are theirs in the file."""
+        """The names of parameters, which are those of the network where it has them."""
         return frozenset(self._parameters.values())
 
     def begin(self, node: Node) -> None:
@@ -58,6 +58,7 @@ class Writer:
         if node.op == "parameter":
             parameter = node["parameter"]
             name = self._parameters.get(id(parameter)) or self.unique("parameter")
+            self._parameters[id(parameter)] = name
             self.tensors[name] = parameter.value.astype(np.float16) if self.is_half(node) else parameter.value
         else:
             name = self.constant(node["value"])
