@@ -75,6 +75,24 @@ def test_frozen_parameters_and_constants_stay_so() -> None:
         load(proto)
 
 
+class Scaled(nn.Module):
+    """Numbers that are trained, or were, one at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor, self.offset = nn.Parameter(np.float32(1.5)), nn.Parameter(np.ones(1, np.float32), trainable=False)
+
+    def forward(self, x: Any) -> Any:
+        return F.add(F.mul(x, self.factor) * 2.0, self.offset)
+
+
+def test_parameters_of_one_number_stay_parameters() -> None:
+    net = Scaled()
+    back = load(to_model(net, (2, 3)))
+    assert_same_names(net, back)
+    assert to_model(back).SerializeToString() == to_model(net, (2, 3)).SerializeToString()
+
+
 def test_an_open_batch_stays_open() -> None:
     net = models.lenet5()
     proto = to_model(net, (1, 1, 28, 28), batch="images")

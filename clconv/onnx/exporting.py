@@ -85,8 +85,8 @@ def _exported(net: Network, input_shape: Shapes | None, batch: str | None) -> tu
             writer.end(node, RULES[node.op](writer, node))
     proto, tensors = _model(writer, graph, _output_names(net, graph), batch)
     trained = net.trainable_parameters()
-    noted = {name: name in trained for name, array in tensors.items() if array.dtype.kind == "f"}
-    proto.metadata_props.add(key=TRAINED, value=json.dumps(noted))
+    noted = [name for name, array in tensors.items() if array.dtype.kind == "f" and (array.size > 1 or name in writer.parameters)]
+    proto.metadata_props.add(key=TRAINED, value=json.dumps({name: name in trained for name in noted}))
     return proto, tensors
 
 

@@ -45,7 +45,8 @@ def with_constants_folded(model: Model) -> Model:
 
 def sorted_tensors(model: Model) -> Tensors:
     """Parameters are the float tensors that operations compute with. Trained are those that come as weights, or as one factor or term
-    a channel; single numbers are constants unless they are weights (a bias of one channel). What `save` noted comes before all that.
+    a channel; single numbers are constants unless they are weights (a bias of one channel). What `save` noted comes before all that: it
+    notes parameters, and constants of several numbers.
     """
     noted = _noted(model)
     readers = consumers(model.operations)
@@ -56,9 +57,8 @@ def sorted_tensors(model: Model) -> Tensors:
         uses = set(_uses(name, readers, array.size > 1 and max(array.shape) == array.size))
         if not uses and name not in model.outputs:
             continue
-        if array.dtype in (np.float32, np.float16) and (
-            uses & {"weight", "statistic"} or ("operand" in uses and array.size > 1) or noted.get(name, False)
-        ):
+        several = array.size > 1 or name in noted
+        if array.dtype in (np.float32, np.float16) and (uses & {"weight", "statistic"} or ("operand" in uses and several)):
             parameters[name] = Parameter(array, trainable=noted.get(name, "weight" in uses))
         if name not in parameters or "host" in uses:
             arrays[name] = array

@@ -35,16 +35,8 @@ def _rounded(node: Node) -> dict[str, Any]:
     """The window and how it ends. Where the last one would begin in the padding, and so is dropped, ONNX's older operators count it all
     the same: there, padding that ends with the last window says how many there are."""
     geometry = node["geometry"]
-    axes = list(
-        zip(
-            node.inputs[0].shape[2:],
-            node.shape[2:],
-            effective_kernel(geometry.kernel, geometry.dilation),
-            geometry.stride,
-            geometry.padding,
-            strict=True,
-        )
-    )
+    reach = effective_kernel(geometry.kernel, geometry.dilation)
+    axes = list(zip(node.inputs[0].shape[2:], node.shape[2:], reach, geometry.stride, geometry.padding, strict=True))
     dropped = geometry.ceil_mode and any(-(-(n + begin + end - m) // s) + 1 != out for n, out, m, s, (begin, end) in axes)
     if not dropped:
         return {**_window(geometry), "ceil_mode": int(geometry.ceil_mode)}
