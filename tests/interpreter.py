@@ -106,6 +106,15 @@ def _pool_backward(node: Node, dy: np.ndarray, *indices: np.ndarray) -> Results:
     return (reference.adaptive_avg_pool_backward(dy, size),)
 
 
+def _resample(node: Node, x: np.ndarray, sources: np.ndarray, weights: np.ndarray) -> Results:
+    """Every result a sum over its taps; those at -1 are not read."""
+    axis = node["axis"]
+    rows = np.moveaxis(x, axis, -1)
+    taps = sources.astype(np.int64)
+    parts = np.where(taps >= 0, rows[..., np.maximum(taps, 0)] * weights, 0.0)
+    return (np.moveaxis(parts.sum(-1), -1, axis),)
+
+
 def _view(node: Node, x: np.ndarray) -> Results:
     turned = x.transpose(node["order"])
     return (turned[tuple(slice(None, None, -1 if f else 1) for f in node["flipped"])],)
@@ -139,6 +148,8 @@ TABLE: dict[str, Any] = {
     "window": _window,
     "lrn": _lrn,
     "lrn_backward": _lrn_backward,
+    "resample": _resample,
+    "unpool": lambda node, x, indices: (reference.max_unpool(x, indices.astype(np.int32), node["size"]),),
     "reshape": lambda node, x: (x.reshape(node.shape),),
     "cast": lambda node, x: (x,),
     "cat": lambda node, *parts: (np.concatenate(parts, node["axis"]),),
@@ -165,14 +176,15 @@ def _reduce(node: Node, op: ReduceOp, operands: list[np.ndarray]) -> Results:
     for target, expression in statements:
         names[target] = np.broadcast_to(_expression(expression, names, None), shape)
     count = np.float64(math.prod(shape[axis] for axis in node["axes"]))
-    combine = np.sum if op.combine == "sum" else np.max
+    combine = {"sum": np.sum, "max": np.max, "prod": np.prod}[op.combine]
     totals = {f"r{i}": combine(names[f"r{i}"], axis=node["axes"], keepdims=True) for i in range(len(post))}
     return tuple(_expression(p, {**totals, "r": totals[f"r{i}"], "count": count}, None) for i, p in enumerate(post))
 
 
 FUNCTIONS = {
     "exp": np.exp, "expm1": np.expm1, "sqrt": np.sqrt, "tanh": np.tanh, "log": np.log, "pown": np.power, "where": np.where,
-    "erf": np.vectorize(math.erf), "NAN": np.nan, "INFINITY": np.inf,
+    "erf": np.vectorize(math.erf), "NAN": np.nan, "INFINITY": np.inf, "fabs": np.abs, "floor": np.floor, "ceil": np.ceil,
+    "trunc": np.trunc, "pow": np.power, "log1p": np.log1p, "fmod": np.fmod, "any_of": np.logical_or, "all_of": np.logical_and,
 }  # fmt: skip
 
 
@@ -200,9 +212,18 @@ def _conditional(text: str) -> str:
     flat = "".join(out)
     question = _outside(flat, "?")
     if question < 0:
-        return flat
+        return _truths(flat)
     colon = question + 1 + _outside(flat[question + 1 :], ":")
-    return f"where({flat[:question]}, {_conditional(flat[question + 1 : colon])}, {_conditional(flat[colon + 1 :])})"
+    return f"where({_truths(flat[:question])}, {_conditional(flat[question + 1 : colon])}, {_conditional(flat[colon + 1 :])})"
+
+
+def _truths(text: str) -> str:
+    """`a || b` and `a && b` as functions, the former first: it binds less."""
+    for mark, function in (("||", "any_of"), ("&&", "all_of")):
+        cut = _outside(text, mark)
+        if cut >= 0:
+            return f"{function}({_truths(text[:cut])}, {_truths(text[cut + 2 :])})"
+    return text
 
 
 def _arguments(text: str) -> str:
@@ -223,7 +244,7 @@ def _outside(text: str, mark: str) -> int:
     depth = 0
     for i, char in enumerate(text):
         depth += {"(": 1, ")": -1}.get(char, 0)
-        if char == mark and depth == 0:
+        if depth == 0 and text.startswith(mark, i):
             return i
     return -1
 

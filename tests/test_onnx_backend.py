@@ -32,7 +32,7 @@ OPERATORS = frozenset((
     "Gather", "Pad", "Resize", "Upsample", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "ReduceL1",
     "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
     "ReduceSumSquare", "ArgMax", "ArgMin", "Cast", "Shape", "ConstantOfShape", "Constant", "Identity", "DepthToSpace", "SpaceToDepth",
-    "Range",
+    "Range", "Mod",
 ))
 # fmt: on
 

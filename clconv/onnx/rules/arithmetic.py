@@ -10,6 +10,7 @@ import numpy as np
 import clconv.functional as F
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
+from clconv.graph.ops.elementwise import Body
 from clconv.graph.ops.shape import reshape
 from clconv.onnx.rules.base import Call, Rule, Rules, Value
 
@@ -78,6 +79,16 @@ def power(call: Call) -> Node:
     return several(F.pow)(call)
 
 
+def remainder(call: Call) -> Node:
+    """With the sign of the dividend if `fmod`, else of the divisor."""
+    x, y = _operands(call)
+    left = ("t0", "fmod((float)x0, (float)x1)")
+    if call.attributes.flag("fmod"):
+        return make("map", x, y, body=Body((("y0", left[1]),)), named="fmod")
+    signed = ("y0", "t0 != 0.0f && (t0 < 0.0f) != (x1 < 0.0f) ? t0 + x1 : t0")
+    return make("map", x, y, body=Body((left, signed)), named="mod")
+
+
 def where(call: Call) -> Node:
     condition = call.value(0)
     if not isinstance(condition, Node):
@@ -126,7 +137,7 @@ def cast(call: Call) -> Node:
 RULES: Rules = {
     "Abs": Rule(unary(F.abs), (1, 1)),
     "Add": Rule(several(F.add), (2, 2), factors=(0, 1)),
-    "Cast": Rule(cast, (1, 1)),
+    "Cast": Rule(cast, (1, 1), moves=True),
     "Ceil": Rule(unary(F.ceil), (1, 1)),
     "Clip": Rule(clip, (1, 3)),
     "Div": Rule(several(F.div), (2, 2)),
@@ -142,6 +153,7 @@ RULES: Rules = {
     "Max": Rule(several(F.maximum), (1, None)),
     "Mean": Rule(mean_of, (1, None)),
     "Min": Rule(several(F.minimum), (1, None)),
+    "Mod": Rule(remainder, (2, 2)),
     "Mul": Rule(several(F.mul), (2, 2), factors=(0, 1)),
     "Neg": Rule(unary(F.neg), (1, 1)),
     "Pow": Rule(power, (2, 2)),

@@ -8,7 +8,7 @@ import clconv.functional as F
 from clconv.graph.node import Node
 from clconv.graph.ops import make
 from clconv.graph.ops.resample import take
-from clconv.graph.ops.shape import reshape, transpose, window
+from clconv.graph.ops.shape import flip, reshape, transpose, window
 from clconv.onnx.rules.base import Call, Result, Rule, Rules, as_pair
 
 
@@ -42,8 +42,11 @@ def slice_of(call: Call) -> Node | np.ndarray:
     cuts = {axis: (-part[0], part[-1] + 1 - x.shape[axis]) for axis, part in kept.items() if part.step == 1}
     if any(map(any, cuts.values())):
         x = window(x, tuple(cuts.get(axis, (0, 0)) for axis in range(x.ndim)))
+    backwards = [axis for axis, part in kept.items() if part == range(x.shape[axis] - 1, -1, -1) and len(part) > 1]
+    if backwards:
+        x = flip(x, backwards)
     for axis, part in kept.items():
-        if part.step != 1:
+        if part.step != 1 and axis not in backwards:
             x = take(x, axis, list(part))
     return x
 
@@ -191,7 +194,7 @@ RULES: Rules = {
     "Pad": Rule(pad, (1, 4), host=(1, 2, 3)),
     "Range": Rule(known_range, (3, 3), host=(0, 1, 2)),
     "Shape": Rule(shape_of, (1, 1)),
-    "Slice": Rule(slice_of, (1, 5), host=(1, 2, 3, 4)),
+    "Slice": Rule(slice_of, (1, 5), host=(1, 2, 3, 4), moves=True),
     "SpaceToDepth": Rule(space_to_depth, (1, 1)),
     "Split": Rule(split, (1, 2), host=(1,)),
     "Tile": Rule(tile, (2, 2), host=(1,)),
