@@ -15,7 +15,7 @@ from clconv.onnx.rules import RULES
 from clconv.onnx.weights import with_constants_folded
 
 
-def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | None = None) -> OnnxNetwork:
+def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | None = None, max_bytes: int | None = None) -> OnnxNetwork:
     """The network of an ONNX model: a path, the bytes of a file, or an onnx.ModelProto.
 
     It is compiled, explained, trained and saved as a model of clconv.nn is. Its parameters are the file's float tensors, under their

@@ -1,0 +1,127 @@
+"""What becomes of one mutant: refused, or loaded, run, and compared with ONNX Runtime."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+import clconv
+from clconv.errors import ClconvError, OnnxError
+from tests.fuzz.deviations import known
+from tests.fuzz.mutate import Mutant
+
+BUDGET = 2**28
+MARGIN = 2e-5
+"""Of the largest result: sums of a few hundred products in float32, through a handful of layers."""
+
+Stages = Callable[[str], None]
+Arrays = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind` is one of KINDS; `said` a refusal's or a failure's sentence."""
+
+    kind: str
+    said: str = ""
+
+
+KINDS = {
+    "agreed": "loaded, ran, and agreed with ONNX Runtime",
+    "refused": "refused with an OnnxError",
+    "beyond": "loaded, but refused when compiled",
+    "open": "loaded; some input must be known before it can run",
+    "alone": "loaded and ran; ONNX Runtime refuses it",
+    "deviated": "differs from ONNX Runtime for a reason that is known",
+    "failed": "FAILED",
+}
+
+
+def judge(mutant: Mutant, stage: Stages) -> Verdict:
+    """`stage` is told what is about to be done, so that a process that dies is known to have died there."""
+    stage("load")
+    try:
+        net = clconv.onnx.load(mutant.data, max_bytes=BUDGET)
+    except OnnxError as error:
+        return Verdict("refused", str(error)) if str(error) else Verdict("failed", "an OnnxError that says nothing")
+    except Exception as error:
+        return Verdict("failed", f"load: {_shown(error)}")
+    if any(net.types.get(name) not in ("float32", "float16") for name in net.dimensions) or net.host_inputs():
+        return Verdict("open")
+    arrays = inputs_of(mutant, net)
+    stage("run")
+    try:
+        results = _results(net, arrays)
+    except ClconvError as error:
+        return Verdict("beyond", str(error)) if str(error) else Verdict("failed", f"a {type(error).__name__} that says nothing")
+    except Exception as error:
+        return Verdict("failed", f"run: {_shown(error)}")
+    stage("ONNX Runtime")
+    try:
+        expected = by_onnx_runtime(mutant.data, dict(zip(net.dimensions, arrays, strict=True)), list(net.output_names))
+    except Exception as error:
+        return Verdict("alone", str(error))
+    difference = disagreement(results, expected)
+    if difference is None:
+        return Verdict("agreed")
+    reason = known(onnx.load_model_from_string(mutant.data), arrays, results, expected)
+    return Verdict("deviated", reason) if reason else Verdict("failed", f"differs from ONNX Runtime: {difference}")
+
+
+def inputs_of(mutant: Mutant, net: Any) -> Arrays:
+    """Quarters, whose sums of products are exact; sizes that are left open are 2."""
+    rng = np.random.default_rng(mutant.number)
+    shapes = [tuple(n if isinstance(n, int) else 2 for n in sizes) for sizes in net.dimensions.values()]
+    types = [np.float16 if net.types[name] == "float16" else np.float32 for name in net.dimensions]
+    return [(rng.integers(-8, 9, shape) / 4).astype(kind) for shape, kind in zip(shapes, types, strict=True)]
+
+
+def _results(net: Any, arrays: Arrays) -> Arrays:
+    shapes = {name: array.shape for name, array in zip(net.dimensions, arrays, strict=True)}
+    run = clconv.compile(net, shapes, reuse=True, tuned=False)
+    given = run(*arrays)
+    return [array.get() for array in (given if isinstance(given, tuple) else (given,))]
+
+
+def by_onnx_runtime(data: bytes, inputs: dict[str, np.ndarray], outputs: list[str]) -> Arrays:
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    found: Arrays = session.run(outputs, inputs)
+    return found
+
+
+def disagreement(results: Arrays, expected: Arrays) -> str | None:
+    """What differs by more than rounding, or None. NaN and infinities must be in the same places."""
+    for number, (ours, theirs) in enumerate(zip(results, expected, strict=True)):
+        if ours.shape != theirs.shape:
+            return f"output {number} has shape {ours.shape} instead of {theirs.shape}"
+        a, b = ours.astype(np.float64), np.asarray(theirs).astype(np.float64)
+        finite = np.isfinite(b)
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(a[finite]).all():
+            return f"output {number}: other elements are not finite: {_some(a, b, ~(np.isfinite(a) & finite))}"
+        largest = float(np.abs(b[finite]).max(initial=0.0))
+        half = 2e-3 if ours.dtype == np.float16 or theirs.dtype == np.float16 else MARGIN
+        wrong = finite & ~(np.abs(np.where(finite, a - np.where(finite, b, 0), 0)) <= half * largest + 1e-30)
+        if wrong.any():
+            return f"output {number}: {int(wrong.sum())} of {wrong.size} elements, such as {_some(a, b, wrong)}"
+    return None
+
+
+def _some(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> str:
+    return ", ".join(f"{x:.7g} for {y:.7g}" for x, y in list(zip(a[where], b[where], strict=True))[:3])
+
+
+def _shown(error: Exception) -> str:
+    """The last frames of a traceback, and the error."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(error).__name__}: {str(error)[:300]} ({places})"
