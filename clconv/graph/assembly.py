@@ -31,7 +31,7 @@ class Options:
     """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off;
     `reuse` prefers what is built already to what is better, so that another size need not build; `tuned` lets the tuning database decide
     where it can; `keep_weights` leaves parameters on the device when everything is prepared from them; `strict` allows straight sums
-    only."""
+    only; `max_bytes` is what all of it may take on the device, None for what the device has."""
 
     algorithms: tuple[tuple[str, str], ...] = ()
     directory: str | None = None
@@ -40,6 +40,7 @@ class Options:
     tuned: bool = True
     keep_weights: bool = False
     strict: bool = False
+    max_bytes: int | None = None
 
 
 class Assembly:

@@ -8,8 +8,20 @@ from typing import Any
 import numpy as np
 
 from clconv.errors import OnnxError
+from clconv.onnx.budget import Budget
+from clconv.onnx.estimate import result_bytes, result_steps
 from clconv.onnx.model import Attribute, Operation
 from clconv.onnx.reading import onnx_package
+
+
+def declare(operation: Operation, values: Sequence[np.ndarray | None], budget: Budget) -> None:
+    """Takes from `budget` what `evaluate` will make and loop over; raises OnnxError where that is too much."""
+    try:
+        nbytes, steps = result_bytes(operation, values), result_steps(operation, values)
+    except (IndexError, ValueError, OverflowError) as error:
+        raise OnnxError(f"{operation.op_type}: cannot be computed: operands say no size ({error})") from error
+    budget.take(nbytes, operation.op_type)
+    budget.work(steps, operation.op_type)
 
 
 def evaluate(operation: Operation, version: int, values: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:

@@ -11,7 +11,8 @@ from clconv.graph.network import Network, Parameter
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
 from clconv.graph.trace import scope
-from clconv.onnx.host import evaluate
+from clconv.onnx.budget import Budget, for_folding
+from clconv.onnx.host import declare, evaluate
 from clconv.onnx.model import Dimensions, Model, Operation
 from clconv.onnx.reading import consumers
 from clconv.onnx.rules import RULES, Batch, Call, Value
@@ -26,11 +27,12 @@ class OnnxNetwork(Network):
     `input_shape` is what the file was written for: a tuple, or a dict by name for several inputs; None where it leaves a size open.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, max_bytes: int | None = None) -> None:
         self.dimensions: dict[str, Dimensions] = dict(model.inputs)
         self.output_names = model.outputs
         self.version, self.types = model.version, dict(model.types)
         self._source, self._operations = model.source, model.operations
+        self.max_bytes, self._tensor_bytes = max_bytes, sum(array.nbytes for array in model.tensors.values())
         tensors = sorted_tensors(model)
         self._parameters, self._arrays = tensors.parameters, tensors.arrays
         self._statistics = tensors.statistics
@@ -52,6 +54,9 @@ class OnnxNetwork(Network):
 
     def is_statistic(self, name: str) -> bool:
         return name in self._statistics
+
+    def refusal(self, sentence: str) -> ClconvError:
+        return OnnxError(f"{self._source}: {sentence}")
 
     def input_type(self, name: str) -> str:
         return "float16" if self.types.get(name) == "float16" else "float32"
@@ -96,10 +101,10 @@ class OnnxNetwork(Network):
         values: dict[str, Value] = {**self._arrays, **{name: self._parameter(name, p) for name, p in self._parameters.items()}}
         values |= dict(zip(self.dimensions, inputs, strict=True))
         from_input = set(self.dimensions)
-        batch = self._batch(inputs)
+        batch, budget = self._batch(inputs), for_folding(self.max_bytes, self._tensor_bytes)
         for operation in self._operations:
             with scope(operation.place):
-                results = self._apply(operation, values, from_input, batch)
+                results = self._apply(operation, values, from_input, batch, budget)
             if from_input.intersection(operation.inputs):
                 from_input.update(operation.outputs)
             values.update(zip(operation.outputs, results, strict=False))
@@ -109,7 +114,9 @@ class OnnxNetwork(Network):
         """Its node, in the type that the file has it in."""
         return make("cast", parameter.node, dtype="float16") if name in self._halves else parameter.node
 
-    def _apply(self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch) -> tuple[Value, ...]:
+    def _apply(
+        self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch, budget: Budget
+    ) -> tuple[Value, ...]:
         missing = next((name for name in operation.inputs if name and name not in values), None)
         if missing is not None:
             giver = next(o for o in self._operations if missing in o.outputs)
@@ -120,8 +127,10 @@ class OnnxNetwork(Network):
         rule = RULES[operation.op_type]
         given = [self._operand(name, values, slot in rule.host) for slot, name in enumerate(operation.inputs)]
         if given and not any(isinstance(value, Node) for value in given):
-            return evaluate(operation, self.version, [value for value in given if not isinstance(value, Node)])
-        call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch)
+            known = [value for value in given if not isinstance(value, Node)]
+            declare(operation, known, budget)
+            return evaluate(operation, self.version, known)
+        call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch, budget)
         results = rule.apply(call)
         call.attributes.close()
         return results if isinstance(results, tuple) else (results,)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clconv.graph.network import Parameter
+from clconv.graph.trace import scope
+from clconv.onnx.budget import Budget
 from clconv.onnx.model import Model, Operation
 from clconv.onnx.reading import consumers
 from clconv.onnx.rules import RULES, Batch, Call
@@ -22,16 +24,17 @@ class Tensors:
     statistics: frozenset[str]
 
 
-def with_constants_folded(model: Model) -> Model:
+def with_constants_folded(model: Model, budget: Budget) -> Model:
     """`model` with the results of Constant, and of ConstantOfShape where the shape is known, as tensors of the file like others."""
     tensors, left = dict(model.tensors), []
     for operation in model.operations:
         known = all(name in tensors for name in operation.inputs)
         if operation.op_type in ("Constant", "ConstantOfShape") and not operation.domain and known:
-            call = Call(operation, model.version, False, [tensors[name] for name in operation.inputs], [False], Batch(None, 1))
-            result = RULES[operation.op_type].apply(call)
+            call = Call(operation, model.version, False, [tensors[name] for name in operation.inputs], [False], Batch(None, 1), budget)
+            with scope(operation.place):
+                result = RULES[operation.op_type].apply(call)
+                call.attributes.close()
             assert isinstance(result, np.ndarray)
-            call.attributes.close()
             tensors[operation.outputs[0]] = result
         else:
             left.append(operation)

@@ -54,10 +54,13 @@ def judge(mutant: Mutant, stage: Stages) -> Verdict:
         return Verdict("failed", f"load: {_shown(error)}")
     if any(net.types.get(name) not in ("float32", "float16") for name in net.dimensions) or net.host_inputs():
         return Verdict("open")
-    arrays = inputs_of(mutant, net)
+    shapes = {name: tuple(n if isinstance(n, int) else 2 for n in sizes) for name, sizes in net.dimensions.items()}
     stage("run")
     try:
-        results = _results(net, arrays)
+        run = clconv.compile(net, shapes, reuse=True, tuned=False)
+        arrays = inputs_of(mutant, net, shapes)
+        given = run(*arrays)
+        results = [array.get() for array in (given if isinstance(given, tuple) else (given,))]
     except ClconvError as error:
         return Verdict("beyond", str(error)) if str(error) else Verdict("failed", f"a {type(error).__name__} that says nothing")
     except Exception as error:
@@ -74,19 +77,10 @@ def judge(mutant: Mutant, stage: Stages) -> Verdict:
     return Verdict("deviated", reason) if reason else Verdict("failed", f"differs from ONNX Runtime: {difference}")
 
 
-def inputs_of(mutant: Mutant, net: Any) -> Arrays:
-    """Quarters, whose sums of products are exact; sizes that are left open are 2."""
+def inputs_of(mutant: Mutant, net: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    """Quarters, whose sums of products are exact."""
     rng = np.random.default_rng(mutant.number)
-    shapes = [tuple(n if isinstance(n, int) else 2 for n in sizes) for sizes in net.dimensions.values()]
-    types = [np.float16 if net.types[name] == "float16" else np.float32 for name in net.dimensions]
-    return [(rng.integers(-8, 9, shape) / 4).astype(kind) for shape, kind in zip(shapes, types, strict=True)]
-
-
-def _results(net: Any, arrays: Arrays) -> Arrays:
-    shapes = {name: array.shape for name, array in zip(net.dimensions, arrays, strict=True)}
-    run = clconv.compile(net, shapes, reuse=True, tuned=False)
-    given = run(*arrays)
-    return [array.get() for array in (given if isinstance(given, tuple) else (given,))]
+    return [(rng.integers(-8, 9, shape) / 4).astype(net.input_type(name)) for name, shape in shapes.items()]
 
 
 def by_onnx_runtime(data: bytes, inputs: dict[str, np.ndarray], outputs: list[str]) -> Arrays:

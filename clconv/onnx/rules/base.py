@@ -12,6 +12,7 @@ from clconv.errors import OnnxError
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node
 from clconv.onnx.attributes import Attributes
+from clconv.onnx.budget import Budget
 from clconv.onnx.model import Operation
 
 # A tensor that is computed on the device, or an array that is known on the host: shapes, axes, and what is computed from them.
@@ -37,6 +38,7 @@ class Call:
     values: Sequence[Value | None]
     from_input: Sequence[bool]
     batch: Batch
+    budget: Budget
     attributes: Attributes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,10 @@ class Call:
         if not -rank <= axis < rank:
             raise self.error(f"axis {axis} is outside of the {rank} axes of the input; it must lie between {-rank} and {rank - 1}")
         return axis % rank
+
+    def reserve(self, elements: int, itemsize: int = 8) -> None:
+        """Declares a table on the host of so many numbers, before it is made; raises OnnxError where the file may not take so much."""
+        self.budget.take(itemsize * elements, self.operation.op_type)
 
     def on_host(self) -> bool:
         """Whether every input is known on the host, so that the result is too."""

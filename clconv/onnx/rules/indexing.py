@@ -44,7 +44,8 @@ def slice_of(call: Call) -> Node | np.ndarray:
         x = window(x, tuple(cuts.get(axis, (0, 0)) for axis in range(x.ndim)))
     for axis, part in kept.items():
         if part.step != 1:
-            x = take(x, axis, list(part))
+            call.reserve(len(part))
+            x = take(x, axis, np.arange(part.start, part.stop, part.step))
     return x
 
 
@@ -86,6 +87,7 @@ def gather(call: Call) -> Node:
     size = x.shape[axis]
     if indices.size and not (-size <= indices.min() and indices.max() < size):
         raise call.error(f"indices from {indices.min()} to {indices.max()} lie outside of axis {axis} with {size} elements")
+    call.reserve(indices.size)
     picked = take(x, axis, indices.reshape(-1) % max(1, size))
     return reshape(picked, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
@@ -110,6 +112,7 @@ def pad(call: Call) -> Node:
         size = x.shape[axis]
         if mode == "reflect" and size == 1 and max(before, after) > 0:
             raise call.error(f"axis {axis} has one element, which cannot be mirrored")
+        call.reserve(size + max(before, 0) + max(after, 0))
         grown = np.pad(np.arange(size), (max(before, 0), max(after, 0)), mode)  # type: ignore[call-overload]
         kept = grown[max(-before, 0) : len(grown) - max(-after, 0)]
         if len(kept) < 1:
@@ -137,6 +140,7 @@ def tile(call: Call) -> Node:
         raise call.error(f"repeats {list(repeats)} must be one number from 1 on for each axis of {x.shape}")
     for axis, times in enumerate(repeats):
         if times > 1:
+            call.reserve(times * x.shape[axis])
             x = take(x, axis, np.tile(np.arange(x.shape[axis]), times))
     return x
 

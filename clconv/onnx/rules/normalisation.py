@@ -106,7 +106,10 @@ def dropout(call: Call) -> Node | tuple[Node, Any]:
         if call.version < 7:
             read.flag("is_test")
     kept: Node = F.dropout(x, ratio, call.training)
-    return kept if len(call.operation.outputs) < 2 else (kept, np.ones(x.shape, bool))
+    if len(call.operation.outputs) < 2:
+        return kept
+    call.reserve(x.spec.elements, 1)
+    return kept, np.ones(x.shape, bool)
 
 
 RULES: Rules = {

@@ -31,6 +31,7 @@ def constant_of_shape(call: Call) -> np.ndarray:
     shape = call.integers(0)
     if any(n < 0 for n in shape):
         raise call.error(f"shape {shape} must not be negative")
+    call.reserve(math.prod(shape), value.itemsize)
     return np.broadcast_to(value.reshape(()), shape)
 
 
