@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
 from clconv.errors import OnnxError
+from clconv.tensor import MOST_ELEMENTS
 
 FOLDED_BYTES = 2**30
 """What folding on the host may make where nobody says more, besides as much as the file's own tensors take."""
 
 STEPS = 2**25
 """What is looped over on the host may take that many iterations, a million of which are a second or so."""
+
+
+MOST_AXES = 32
+"""numpy, which works shapes out, has 64."""
+
+
+def check_shape(shape: tuple[int, ...], what: str) -> None:
+    """Refuses tensors that no kernel could address, also those that are empty for another axis' sake: `what` has, or gives, such a shape."""
+    elements = math.prod(n for n in shape if n)
+    if elements > MOST_ELEMENTS or len(shape) > MOST_AXES:
+        shown = f"({', '.join(map(str, shape[:8]))}{', ...' if len(shape) > 8 else ''})"
+        raise OnnxError(
+            f"{what} a tensor of shape {shown}; kernels address at most {MOST_ELEMENTS} elements, on {MOST_AXES} axes: take a smaller batch"
+        )
 
 
 def machine_bytes() -> int:

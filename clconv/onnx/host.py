@@ -11,7 +11,7 @@ from clconv.errors import OnnxError
 from clconv.onnx.budget import Budget
 from clconv.onnx.estimate import result_bytes, result_steps
 from clconv.onnx.model import Attribute, Operation
-from clconv.onnx.reading import onnx_package
+from clconv.onnx.reading import KINDS, onnx_package
 
 
 def declare(operation: Operation, values: Sequence[np.ndarray | None], budget: Budget) -> None:
@@ -35,7 +35,10 @@ def evaluate(operation: Operation, version: int, values: Sequence[np.ndarray | N
 
     attributes = {name: _value(onnx, attribute) for name, attribute in operation.attributes.items()}
     outputs = [name or f"unused output {i}" for i, name in enumerate(operation.outputs)]
-    node = onnx.helper.make_node(operation.op_type, operation.inputs, outputs, **attributes)
+    node = onnx.helper.make_node(operation.op_type, operation.inputs, outputs)
+    kinds = {kind: code for code, kind in KINDS.items()}
+    for name, value in attributes.items():  # one that is an empty list does not say its kind itself
+        node.attribute.append(onnx.helper.make_attribute(name, value, attr_type=kinds[operation.attributes[name].kind]))
     given = {name: value for name, value in zip(operation.inputs, values, strict=True) if name}
     try:
         with np.errstate(all="ignore"):

@@ -11,7 +11,7 @@ from clconv.graph.network import Network, Parameter
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
 from clconv.graph.trace import scope
-from clconv.onnx.budget import Budget, for_folding
+from clconv.onnx.budget import Budget, check_shape, for_folding
 from clconv.onnx.host import declare, evaluate
 from clconv.onnx.model import Dimensions, Model, Operation
 from clconv.onnx.reading import consumers
@@ -108,7 +108,15 @@ class OnnxNetwork(Network):
             if from_input.intersection(operation.inputs):
                 from_input.update(operation.outputs)
             values.update(zip(operation.outputs, results, strict=False))
+        for name in self.output_names:
+            if name not in values:
+                raise OnnxError(f"output {name!r} is {self._unsupported_output(name)}")
         return tuple(values[name] for name in self.output_names)
+
+    def _unsupported_output(self, name: str) -> str:
+        giver = next(o for o in self._operations if name in o.outputs)
+        place = f"output {giver.outputs.index(name)} of {giver.op_type} {giver.place!r}"
+        return f"{place}, which is not supported; only the outputs before it are"
 
     def _parameter(self, name: str, parameter: Parameter) -> Node:
         """Its node, in the type that the file has it in."""
@@ -119,11 +127,7 @@ class OnnxNetwork(Network):
     ) -> tuple[Value, ...]:
         missing = next((name for name in operation.inputs if name and name not in values), None)
         if missing is not None:
-            giver = next(o for o in self._operations if missing in o.outputs)
-            raise OnnxError(
-                f"{operation.op_type}: reads {missing!r}, output {giver.outputs.index(missing)} of {giver.op_type} {giver.place!r}, "
-                "which is not supported; only the outputs before it are"
-            )
+            raise OnnxError(f"{operation.op_type}: reads {missing!r}, {self._unsupported_output(missing)}")
         rule = RULES[operation.op_type]
         given = [self._operand(name, values, slot in rule.host) for slot, name in enumerate(operation.inputs)]
         if given and not any(isinstance(value, Node) for value in given):
@@ -133,7 +137,10 @@ class OnnxNetwork(Network):
         call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch, budget)
         results = rule.apply(call)
         call.attributes.close()
-        return results if isinstance(results, tuple) else (results,)
+        results = results if isinstance(results, tuple) else (results,)
+        for result in results:
+            check_shape(result.shape, f"{operation.op_type}: gives")
+        return results
 
     def _operand(self, name: str, values: dict[str, Value], on_host: bool) -> Value | None:
         """The value of that name, as an array where the operation must know it now and the file says it."""
@@ -158,6 +165,7 @@ class OnnxNetwork(Network):
                 raise GeometryError(
                     f"{self._source}: input {name!r} has {len(sizes)} axes ({', '.join(map(str, sizes))}), got shape {node.shape}"
                 )
+            check_shape(node.shape, f"{self._source}: input {name!r} is")
             if name in self.host_inputs():
                 raise OnnxError(f"{self._source}: input {name!r} decides what runs; give its value first: net.with_values({name}=array)")
             if self.types.get(name, "float32") not in ON_DEVICE:
@@ -190,4 +198,5 @@ def check_traceable(net: OnnxNetwork, source: str) -> None:
     try:
         net.trace({name: tuple(int(n) for n in sizes) for name, sizes in shapes.items()})
     except ClconvError as error:
-        raise OnnxError(f"{source}: {error}") from error
+        said = str(error)
+        raise OnnxError(said if said.startswith(f"{source}: ") else f"{source}: {said}") from error

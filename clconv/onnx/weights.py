@@ -28,7 +28,7 @@ def with_constants_folded(model: Model, budget: Budget) -> Model:
     """`model` with the results of Constant, and of ConstantOfShape where the shape is known, as tensors of the file like others."""
     tensors, left = dict(model.tensors), []
     for operation in model.operations:
-        known = all(name in tensors for name in operation.inputs)
+        known = all(name in tensors for name in operation.inputs) and len(operation.outputs) == 1
         if operation.op_type in ("Constant", "ConstantOfShape") and not operation.domain and known:
             call = Call(operation, model.version, False, [tensors[name] for name in operation.inputs], [False], Batch(None, 1), budget)
             with scope(operation.place):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from onnx import numpy_helper
 
 Item = TypeVar("Item")
 
@@ -33,6 +34,14 @@ def whole_number(rng: np.random.Generator, near: int) -> int:
     found = one(rng, ODD_WHOLE_NUMBERS)
     assert found is not None
     return found
+
+
+def numbers_of(tensor: Any) -> np.ndarray | None:
+    """A copy of what a tensor holds; None where an earlier mutation broke it."""
+    try:
+        return np.array(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def whole_tensors(proto: Any) -> list[Any]:

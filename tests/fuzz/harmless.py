@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-from tests.fuzz.draw import HOSTILE_NAMES, fresh, one
+from tests.fuzz.draw import HOSTILE_NAMES, fresh, numbers_of, one
 
 Generator = np.random.Generator
 FUNCTIONS = ("Relu", "Neg", "Abs", "Sigmoid", "Tanh")
@@ -76,7 +76,9 @@ def other_weights(proto: Any, rng: Generator) -> bool:
     tensor = one(rng, [t for t in proto.graph.initializer if t.data_type == 1 and not t.name.startswith("positive")])
     if tensor is None:
         return False
-    array = numpy_helper.to_array(tensor)
+    array = numbers_of(tensor)
+    if array is None:
+        return False
     tensor.CopyFrom(numpy_helper.from_array((rng.integers(-4, 5, array.shape) / 4).astype(np.float32), tensor.name))
     return True
 

@@ -13,7 +13,7 @@ import onnxruntime
 
 import clconv
 from clconv.errors import ClconvError, OnnxError
-from tests.fuzz.deviations import known
+from tests.fuzz.deviations import alternatives
 from tests.fuzz.mutate import Mutant
 
 BUDGET = 2**28
@@ -61,20 +61,27 @@ def judge(mutant: Mutant, stage: Stages) -> Verdict:
         arrays = inputs_of(mutant, net, shapes)
         given = run(*arrays)
         results = [array.get() for array in (given if isinstance(given, tuple) else (given,))]
+        if not all(np.isfinite(result).all() for result in results):
+            # Minimal filtering spreads what is not finite over a tile, as documented.
+            given = clconv.compile(net, shapes, reuse=True, tuned=False, strict=True)(*arrays)
+            results = [array.get() for array in (given if isinstance(given, tuple) else (given,))]
     except ClconvError as error:
         return Verdict("beyond", str(error)) if str(error) else Verdict("failed", f"a {type(error).__name__} that says nothing")
     except Exception as error:
         return Verdict("failed", f"run: {_shown(error)}")
     stage("ONNX Runtime")
+    inputs = dict(zip(net.dimensions, arrays, strict=True))
     try:
-        expected = by_onnx_runtime(mutant.data, dict(zip(net.dimensions, arrays, strict=True)), list(net.output_names))
+        expected = by_onnx_runtime(mutant.data, inputs, list(net.output_names))
     except Exception as error:
         return Verdict("alone", str(error))
     difference = disagreement(results, expected)
     if difference is None:
         return Verdict("agreed")
-    reason = known(onnx.load_model_from_string(mutant.data), arrays, results, expected)
-    return Verdict("deviated", reason) if reason else Verdict("failed", f"differs from ONNX Runtime: {difference}")
+    for reason, data in alternatives(onnx.load_model_from_string(mutant.data)):
+        if disagreement(results, by_onnx_runtime(data, inputs, list(net.output_names))) is None:
+            return Verdict("deviated", reason)
+    return Verdict("failed", f"differs from ONNX Runtime: {difference}")
 
 
 def inputs_of(mutant: Mutant, net: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:

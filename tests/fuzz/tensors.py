@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
-from tests.fuzz.draw import ODD_NUMBERS, one, whole_number, whole_tensors
+from tests.fuzz.draw import ODD_NUMBERS, numbers_of, one, whole_number, whole_tensors
 
 Generator = np.random.Generator
 PLACES = ("weights.bin", "../weights.bin", "/etc/passwd", "", "\0", "a/../../b", "C:\\x", "/dev/zero")
@@ -16,8 +16,8 @@ PLACES = ("weights.bin", "../weights.bin", "/etc/passwd", "", "\0", "a/../../b",
 def change_whole_numbers(proto: Any, rng: Generator) -> bool:
     """One index, size or axis becomes another."""
     tensor = one(rng, whole_tensors(proto))
-    array = numpy_helper.to_array(tensor).copy() if tensor is not None else np.zeros(0)
-    if tensor is None or not array.size:
+    array = numbers_of(tensor) if tensor is not None else None
+    if tensor is None or array is None or not array.size:
         return False
     flat = array.reshape(-1)
     place = int(rng.integers(flat.size))
@@ -40,9 +40,9 @@ def reshape(proto: Any, rng: Generator) -> bool:
         dims.insert(int(rng.integers(len(dims) + 1)), 1)
     elif dims:
         del dims[int(rng.integers(len(dims)))]
-    fits = all(0 <= n < 64 for n in dims)
-    if fits and rng.random() < 0.7:
-        kind = numpy_helper.to_array(tensor).dtype
+    array = numbers_of(tensor)
+    if array is not None and array.dtype.kind in "if" and all(0 <= n < 64 for n in dims) and rng.random() < 0.7:
+        kind = array.dtype
         tensor.CopyFrom(numpy_helper.from_array((rng.integers(-4, 5, dims) / (4 if kind.kind == "f" else 1)).astype(kind), tensor.name))
     else:
         del tensor.dims[:]
@@ -70,8 +70,8 @@ def truncate(proto: Any, rng: Generator) -> bool:
 def not_numbers(proto: Any, rng: Generator) -> bool:
     """A NaN, an infinity or a number near the largest among the weights."""
     tensor = one(rng, [t for t in proto.graph.initializer if t.data_type == 1])
-    array = numpy_helper.to_array(tensor).copy() if tensor is not None else np.zeros(0)
-    if tensor is None or not array.size:
+    array = numbers_of(tensor) if tensor is not None else None
+    if tensor is None or array is None or not array.size:
         return False
     array.reshape(-1)[int(rng.integers(array.size))] = one(rng, ODD_NUMBERS)
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))

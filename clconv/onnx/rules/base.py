@@ -80,6 +80,13 @@ class Call:
             raise self.error(f"input {index} must be a list of whole numbers, got {array.dtype} of shape {array.shape}")
         return tuple(int(n) for n in array.reshape(-1))
 
+    def number(self, index: int) -> float:
+        """An input that holds one number known before anything runs."""
+        array = self.array(index)
+        if array.dtype.kind not in "iufb" or array.size != 1:
+            raise self.error(f"input {index} must hold one number, got {array.dtype} of shape {array.shape}")
+        return float(array.reshape(()))
+
     def axis(self, axis: int, rank: int) -> int:
         """A possibly negative axis as one from 0 to rank - 1."""
         if not -rank <= axis < rank:

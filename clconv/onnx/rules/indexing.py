@@ -98,7 +98,7 @@ def pad(call: Call) -> Node:
     mode = read.text("mode", "constant", ("constant", "reflect", "edge", "wrap"))
     if call.version >= 11:
         pads = call.integers(1)
-        fill = float(call.array(2).reshape(())) if call.has(2) and call.array(2).size else 0.0
+        fill = call.number(2) if call.has(2) and call.array(2).size else 0.0
         axes = [call.axis(axis, x.ndim) for axis in call.integers(3)] if call.has(3) else list(range(x.ndim))
     else:
         name = "pads" if "pads" in read or call.version >= 2 else "paddings"
@@ -180,6 +180,8 @@ def known_range(call: Call) -> np.ndarray:
 def concat(call: Call) -> Node:
     nodes = [call.node(i) for i in range(len(call.operation.inputs))]
     axis = call.axis(call.attributes.integer("axis", 1 if call.version < 4 else None), nodes[0].ndim)
+    if any(node.ndim != nodes[0].ndim for node in nodes):
+        raise call.error(f"inputs of shape {', '.join(str(node.shape) for node in nodes)} must have the same number of axes")
     filled = [node for node in nodes if node.shape[axis]] or nodes[:1]
     if len(filled) == 1:
         return filled[0]

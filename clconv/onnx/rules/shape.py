@@ -9,6 +9,7 @@ import numpy as np
 from clconv.errors import GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops.shape import reshape, transpose
+from clconv.onnx.budget import check_shape
 from clconv.onnx.rules.base import Call, Rule, Rules, Value
 
 
@@ -31,6 +32,7 @@ def constant_of_shape(call: Call) -> np.ndarray:
     shape = call.integers(0)
     if any(n < 0 for n in shape):
         raise call.error(f"shape {shape} must not be negative")
+    check_shape(shape, f"{call.operation.op_type}: gives")
     call.reserve(math.prod(shape), value.itemsize)
     return np.broadcast_to(value.reshape(()), shape)
 
