@@ -51,7 +51,7 @@ def sorted_tensors(model: Model) -> Tensors:
     statistics: set[str] = set()
     for name, array in model.tensors.items():
         uses = set(_uses(name, readers, array.size > 1 and max(array.shape) == array.size))
-        if not uses and name not in model.outputs:
+        if name not in readers and name not in model.outputs:
             continue
         if array.dtype in (np.float32, np.float16) and (uses & {"weight", "statistic"} or ("operand" in uses and array.size > 1)):
             parameters[name] = Parameter(array, trainable="weight" in uses)
