@@ -160,13 +160,14 @@ class OnnxNetwork(Network):
                 f"{self._source}: takes {len(self.dimensions)} inputs ({', '.join(self.dimensions)}), got shapes for {len(inputs)}; "
                 "give a dict of shapes by name"
             )
+        host = self.host_inputs()
         for (name, sizes), node in zip(self.dimensions.items(), inputs, strict=True):
             if node.ndim != len(sizes):
                 raise GeometryError(
                     f"{self._source}: input {name!r} has {len(sizes)} axes ({', '.join(map(str, sizes))}), got shape {node.shape}"
                 )
             check_shape(node.shape, f"{self._source}: input {name!r} is")
-            if name in self.host_inputs():
+            if name in host:
                 raise OnnxError(f"{self._source}: input {name!r} decides what runs; give its value first: net.with_values({name}=array)")
             if self.types.get(name, "float32") not in ON_DEVICE:
                 raise OnnxError(
@@ -191,8 +192,9 @@ class OnnxNetwork(Network):
 def check_traceable(net: OnnxNetwork, source: str) -> None:
     """Whether the file fits together at the sizes it gives; a first axis that is left open is tried with 1."""
     shapes = {name: (1, *sizes[1:]) if sizes and isinstance(sizes[0], str) else sizes for name, sizes in net.dimensions.items()}
+    host = net.host_inputs()
     if any(isinstance(n, str) for sizes in shapes.values() for n in sizes) or any(
-        net.types.get(name) not in ON_DEVICE or name in net.host_inputs() for name in shapes
+        net.types.get(name) not in ON_DEVICE or name in host for name in shapes
     ):
         return
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from clconv.errors import OnnxError
 from clconv.onnx.budget import Budget, for_tensors
 from clconv.onnx.external import element_type, is_external, read_external
+from clconv.onnx.functions import inlined
 from clconv.onnx.model import Attribute, Dimensions, Model, Operation
 
 OLDEST_VERSION = 1
@@ -38,10 +39,7 @@ def read(source: Any, budget: Budget | None = None) -> Model:
     budget = budget or for_tensors(None)
     onnx = onnx_package()
     proto, name, folder = _parsed(onnx, source)
-    if len(proto.functions):
-        from onnx import inliner
-
-        proto = inliner.inline_local_functions(proto)
+    proto = inlined(proto, name)
     version = _version(onnx, proto, name)
     graph = proto.graph
     if len(graph.sparse_initializer):

@@ -37,8 +37,23 @@ def _lrn(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Itera
     yield helper.make_node("Div", [node.input[0], f"{own} power"], [own])
 
 
+def _conv(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iterator[Node]:
+    """Zeros around the input, by a node of their own."""
+    pads, own = list(_attribute(node, "pads", ())), node.output[0]
+    if not any(pads):
+        yield node
+        return
+    half = len(pads) // 2
+    yield helper.make_node("Pad", [node.input[0], constant(np.array([0, 0, *pads[:half], 0, 0, *pads[half:]]))], [f"{own} padded"])
+    twin = type(node).FromString(node.SerializeToString())
+    twin.input[0] = f"{own} padded"
+    next(a for a in twin.attribute if a.name == "pads").ints[:] = [0] * len(pads)
+    yield twin
+
+
 DEVIATIONS: dict[str, tuple[str, Written]] = {
     "LRN": ("LRN's sum of squares runs from channel to channel: what overflows, or is too small beside a large one, stays lost", _lrn),
+    "Conv": ("Conv leaves the padding's zeros out, which times an infinite weight are not a number", _conv),
 }
 
 

@@ -166,6 +166,8 @@ def unknown_operator(proto: Any, rng: Generator) -> bool:
 def other_version(proto: Any, rng: Generator) -> bool:
     """Another operator set, said twice or not at all."""
     how = rng.random()
+    if not len(proto.opset_import):
+        return False
     if how < 0.8:
         proto.opset_import[0].version = int(rng.integers(0, 30)) if how < 0.7 else whole_number(rng, 17)
     elif how < 0.9:
