@@ -64,13 +64,15 @@ def sorted_tensors(model: Model) -> Tensors:
 
 def _uses(name: str, readers: Mapping[str, list[tuple[Operation, int]]], per_channel: bool) -> Iterator[str]:
     """What a tensor is read as ("weight", "statistic", "host", "operand"), followed through operations that only move its elements."""
-    for operation, slot in readers.get(name, ()):
-        rule = RULES[operation.op_type]
-        if slot in rule.host:
-            yield "host"
-        elif rule.moves:
-            yield from _uses(operation.outputs[0], readers, per_channel)
-        elif slot in rule.weights or (slot in rule.factors and per_channel):
-            yield "weight"
-        else:
-            yield "statistic" if slot in rule.statistics else "operand"
+    names = [name]
+    while names:
+        for operation, slot in readers.get(names.pop(), ()):
+            rule = RULES[operation.op_type]
+            if slot in rule.host:
+                yield "host"
+            elif rule.moves:
+                names.append(operation.outputs[0])
+            elif slot in rule.weights or (slot in rule.factors and per_channel):
+                yield "weight"
+            else:
+                yield "statistic" if slot in rule.statistics else "operand"
