@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from clconv.errors import OnnxError
 from clconv.onnx import load
 from clconv.onnx.rules import RULES
+from tests.onnx_support import model
 
 SHAPES = ((), (3,), (2, 3), (2, 4, 6), (1, 4, 6, 6), (1, 4, 3, 6, 6), (1, 2, 1, 2, 1, 2), (0, 4, 6, 6), (1, 4, 0, 6), (1, 0, 6, 6), (2**31, 0))
 WHOLE = (-1, 0, 1, 2, 3, -2, 4, 7, 65537, 2**31 - 1, 2**31, -(2**31), 2**62, 2**63 - 1, -(2**63))
@@ -111,3 +113,66 @@ def test_a_node_with_absurd_operands_is_refused_or_loaded() -> None:
 @pytest.mark.exhaustive
 def test_many_nodes_with_absurd_operands() -> None:
     check(range(12 * len(RULES), 1000 * len(RULES)))
+
+
+def chain(length: int, op_types: tuple[str, ...], **tensors: np.ndarray) -> Any:
+    nodes = [helper.make_node(op_types[i % len(op_types)], [f"v{i}"], [f"v{i + 1}"]) for i in range(length)]
+    return model([*nodes, helper.make_node("Add", ["x", f"v{length}"], ["y"])], {"x": (1, 4)} if tensors else {"x": (1, 4), "v0": (1, 4)}, tensors)
+
+
+def test_deep_and_wide_graphs_are_loaded() -> None:
+    """Deeper than Python's stack; time grows with the number of nodes and inputs, no faster."""
+    assert load(chain(3000, ("Relu", "Neg"))).trace({"x": (1, 4), "v0": (1, 4)}).outputs[0].shape == (1, 4)
+    assert load(chain(2000, ("Identity",), v0=np.ones(4, np.float32))).trace((1, 4)).outputs[0].shape == (1, 4)
+    start = time.perf_counter()
+    load(model([helper.make_node("Sum", [f"x{i}" for i in range(1500)], ["y"])], {f"x{i}": (1, 2) for i in range(1500)}))
+    assert time.perf_counter() - start < 10
+
+
+def function(name: str, *calls: str) -> Any:
+    body = [helper.make_node(called, [f"v{i}"], [f"v{i + 1}"], domain="" if called == "Relu" else "own") for i, called in enumerate(calls)]
+    return helper.make_function("own", name, ["v0"], [f"v{len(calls)}"], body, [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)])
+
+
+@pytest.mark.parametrize(
+    ("functions", "said"),
+    [
+        ([function("f", "f")], "function 'f' of domain 'own' calls itself"),
+        ([function("f", "g"), function("g", "f")], "of domain 'own' calls itself"),
+        ([function("f", "f0"), *(function(f"f{i}", f"f{i + 1}", f"f{i + 1}") for i in range(40)), function("f40", "Relu")],
+         "written out where they are called, make 1099511627776 nodes; at most 100000"),
+        ([function("f", "f0"), *(function(f"f{i}", f"f{i + 1}") for i in range(300)), function("f300", "Relu")],
+         "its functions cannot be written out where they are called"),
+    ],
+    ids=["itself", "each other", "without end", "deep"],
+)  # fmt: skip
+def test_functions_that_cannot_be_written_out(functions: list[Any], said: str) -> None:
+    proto = model([helper.make_node("f", ["x"], ["y"], domain="own")], {"x": (1,)})
+    proto.opset_import.append(helper.make_opsetid("own", 1))
+    proto.functions.extend(functions)
+    with pytest.raises(OnnxError, match=f"made by hand: .*{said}"):
+        load(proto)
+
+
+def test_cycles_and_names_that_two_have() -> None:
+    relu = helper.make_node("Relu", ["y"], ["y"], name="here")
+    pair = [helper.make_node("Relu", ["b"], ["a"], name="one"), helper.make_node("Relu", ["a"], ["b"], name="two")]
+    twice = model([helper.make_node("Add", ["x", "w"], ["y"])], {"x": (2,)}, {"w": np.ones(2, np.float32)})
+    twice.graph.initializer.append(twice.graph.initializer[0])
+    inputs = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (2,)})
+    inputs.graph.input.append(inputs.graph.input[0])
+    outputs = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (2,)})
+    outputs.graph.output.append(outputs.graph.output[0])
+    attributes = model([helper.make_node("Softmax", ["x"], ["y"], name="here", axis=0)], {"x": (2,)})
+    attributes.graph.node[0].attribute.append(attributes.graph.node[0].attribute[0])
+    for proto, said in (
+        (model([relu], {"x": (2,)}), "Relu 'here' reads 'y', which no input, initializer or earlier node gives"),
+        (model([*pair, helper.make_node("Add", ["x", "a"], ["y"])], {"x": (2,)}), "Relu 'one' reads 'b', which no input"),
+        (twice, "holds two initializers of one name"),
+        (inputs, "holds two inputs of the name 'x'"),
+        (attributes, "Softmax 'here' has two attributes of the name 'axis'"),
+    ):
+        with pytest.raises(OnnxError) as caught:
+            load(proto)
+        assert said in str(caught.value)
+    assert len(load(outputs).trace((2,)).outputs) == 2  # one value, given twice: nothing is ambiguous

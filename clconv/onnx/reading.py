@@ -46,6 +46,8 @@ def read(source: Any, budget: Budget | None = None) -> Model:
         raise OnnxError(f"{name}: sparse initializers are not supported, got {len(graph.sparse_initializer)}; make them dense")
     if len({t.name for t in graph.initializer}) != len(graph.initializer):
         raise OnnxError(f"{name}: holds two initializers of one name; each value is made once")
+    if (twice := _first_twice(v.name for v in graph.input)) is not None:
+        raise OnnxError(f"{name}: holds two inputs of the name {twice!r}; each value is made once")
     tensors = {t.name: _array(onnx, t, name, folder, budget) for t in graph.initializer}
     inputs = {v.name: _dimensions(v, name) for v in graph.input if v.name not in tensors}
     types = {v.name: _type(onnx, v) for v in (*graph.input, *graph.output)}
@@ -123,9 +125,17 @@ def _type(onnx: Any, value: Any) -> str:
 
 
 def _operation(onnx: Any, node: Any, name: str, folder: Path | None, budget: Budget) -> Operation:
+    if (twice := _first_twice(a.name for a in node.attribute)) is not None:
+        raise OnnxError(f"{name}: {node.op_type} {node.name!r} has two attributes of the name {twice!r}; which one counts is not said")
     attributes = {a.name: _attribute(onnx, a, name, folder, budget) for a in node.attribute}
     domain = "" if node.domain in OWN_DOMAINS else node.domain
     return Operation(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes, domain)
+
+
+def _first_twice(names: Iterable[str]) -> str | None:
+    """The first name that was there before."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
 
 
 def _attribute(onnx: Any, attribute: Any, name: str, folder: Path | None, budget: Budget) -> Attribute:

@@ -37,7 +37,9 @@ def whole_number(rng: np.random.Generator, near: int) -> int:
 
 
 def numbers_of(tensor: Any) -> np.ndarray | None:
-    """A copy of what a tensor holds; None where an earlier mutation broke it."""
+    """A copy of what a tensor holds; None where an earlier mutation broke it, or put it elsewhere."""
+    if tensor.data_location:
+        return None
     try:
         return np.array(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, KeyError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -13,6 +13,10 @@ from typing import Any
 MEMORY = 6 * 2**30
 """Of data, threads' stacks included."""
 
+A_PROCESS = 4000
+"""Mutants of one process: every kernel that it builds stays in it."""
+
+STARTING = 120.0
 SECONDS = 60.0
 """For one mutant with all kernels that it needs."""
 
@@ -49,26 +53,26 @@ def _silence() -> None:
     os.environ |= {"CLCONV_COMPANIONS": "0", "CLCONV_TUNING_DB": "", "POCL_CPU_MAX_CU_COUNT": "1", "POCL_MAX_PTHREAD_COUNT": "1"}
 
 
-def reports(seed: int, numbers: range) -> Iterator[Report]:
+def reports(seed: int, numbers: range, target: Callable[..., None] = judge_all, seconds: float = SECONDS) -> Iterator[Report]:
     """The reports on all these mutants. A process that dies or hangs is one on the mutant that it had, and a new one goes on behind it."""
     left = numbers
     while left:
-        process, connection = _start(seed, left)
+        process, connection = _start(target, seed, left[:A_PROCESS])
         stage = "start"
         while True:
-            ended = ""
+            ended, patience = "", STARTING if stage == "start" else seconds
             try:
-                message = connection.recv() if connection.poll(SECONDS) else ()
+                message = connection.recv() if connection.poll(patience) else ()
             except EOFError:
                 process.join()
                 ended = f"the process ended with {process.exitcode}"
             else:
                 if message is None:
                     process.join()
-                    return
+                    break
                 if message == ():
                     process.kill()
-                    ended = f"nothing for {SECONDS:.0f} s"
+                    ended = f"nothing for {patience:.0f} s"
                 elif message[0] == "report":
                     left = left[1:]
                     yield message[1]
@@ -82,10 +86,10 @@ def reports(seed: int, numbers: range) -> Iterator[Report]:
                 break
 
 
-def _start(seed: int, numbers: range) -> tuple[Any, Connection]:
+def _start(target: Callable[..., None], seed: int, numbers: range) -> tuple[Any, Connection]:
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=judge_all, args=(seed, numbers, theirs), daemon=True)
+    process = context.Process(target=target, args=(seed, numbers, theirs), daemon=True)
     process.start()
     theirs.close()
     return process, ours
