@@ -25,10 +25,10 @@ def test_every_mutation_is_tried() -> None:
 
 
 def dying_and_hanging(seed: int, numbers: range, connection: Connection) -> None:
-    """Dies of the second mutant, hangs at the fourth, dies in ONNX Runtime of the fifth."""
+    """Dies of the second mutant, of the third in ONNX Runtime, and hangs at the fourth."""
     for number in numbers:
-        connection.send(("stage", "ONNX Runtime" if number == 4 else "run"))
-        if number in (1, 4):
+        connection.send(("stage", "ONNX Runtime" if number == 2 else "run"))
+        if number in (1, 2):
             os._exit(11)
         if number == 3:
             time.sleep(60)
@@ -38,11 +38,9 @@ def dying_and_hanging(seed: int, numbers: range, connection: Connection) -> None
 
 @pytest.mark.peers
 def test_what_becomes_of_the_process_is_seen() -> None:
-    found = list(reports(1, range(6), dying_and_hanging, seconds=3))
-    assert [(r.number, r.kind) for r in found] == [
-        (0, "agreed"), (1, "failed"), (2, "agreed"), (3, "failed"), (4, "alone"), (5, "agreed")
-    ]  # fmt: skip
-    assert found[1].said == "run: the process ended with 11" and found[3].said == "run: nothing for 3 s"
+    found = list(reports(1, range(4), dying_and_hanging, seconds=1))
+    assert [(r.number, r.kind) for r in found] == [(0, "agreed"), (1, "failed"), (2, "alone"), (3, "failed")]
+    assert found[1].said == "run: the process ended with 11" and found[3].said == "run: nothing for 1 s"
 
 
 @pytest.mark.peers

@@ -1,4 +1,4 @@
-"""How much a file may ask for: small files that ask for much are refused before it is made, with the node, what it asks and what there is."""
+"""How much a file may ask for: small files that ask for much are refused before it is made, with node, what is asked and what there is."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def folded(op_type: str, operands: dict[str, np.ndarray], **attributes: Any) -> 
     return model(nodes, {"x": (1,)}, {name: array for name, array in operands.items() if name.strip("_")}, outputs=("y",))
 
 
+ONES = np.ones(2**17, np.int64)
 SMALL = np.ones((1, 1, 4, 4), np.int32)
 BOMBS: dict[str, tuple[str, Any]] = {
     "tile": ("Tile: asks for 8796093022208 bytes", folded("Tile", {"a": ints(1), "r": ints(2**40)})),
@@ -39,11 +40,11 @@ BOMBS: dict[str, tuple[str, Any]] = {
     "range": ("Range: asks for 9223372036854775816 bytes", folded("Range", {"a": np.int64(0), "b": np.int64(2**60), "c": np.int64(1)})),
     "shape": ("ConstantOfShape: asks for 8589934588 bytes", folded("ConstantOfShape", {"s": ints(2**31 - 1)})),
     "shapes": ("ConstantOfShape: gives a tensor of shape (2147483648, 2, 0)", folded("ConstantOfShape", {"s": ints(2**31, 2, 0)})),
-    "outer": ("Add: asks for 137438953472 bytes", folded("Add", {"a": np.ones((2**17, 1), np.int64), "b": np.ones((1, 2**17), np.int64)})),
-    "gather": ("Gather: asks for 80000000000 bytes", folded("Gather", {"a": np.ones((1, 10**5), np.int64), "i": np.zeros(10**5, np.int64)})),
+    "outer": ("Add: asks for 137438953472 bytes", folded("Add", {"a": ONES.reshape(-1, 1), "b": ONES})),
+    "gather": ("Gather: asks for 137438953472 bytes", folded("Gather", {"a": ONES.reshape(1, -1), "i": ONES * 0})),
     "pad": ("Pad: asks for 8796160131200 bytes", folded("Pad", {"a": SMALL, "p": ints(0, 0, 2**20, 0, 0, 0, 0, 2**20)})),
     "windows": ("MaxPool: asks for", folded("MaxPool", {"a": SMALL.astype(np.uint8)}, kernel_shape=[3, 3], pads=[2**20] * 4)),
-    "loops": ("MaxPool: would take 961000000 steps", folded("MaxPool", {"a": np.ones((1, 1, 1000, 1000), np.uint8)}, kernel_shape=[31, 31])),
+    "loops": ("MaxPool: would take 1073741824 steps", folded("MaxPool", {"a": np.ones((1, 1, 2**10, 2**10))}, kernel_shape=[32, 32])),
     "resize": ("Resize: asks for", folded("Resize", {"a": SMALL, "": ints(), "s": np.array([1, 1, 1e5, 1e5], np.float32)})),
     "table": ("Tile: asks for 8589934592 bytes", one("Tile", (1, 4), {"r": ints(1, 2**28)})),
     "mirror": ("Pad: asks for 8589934624 bytes", one("Pad", (1, 4), {"p": ints(0, 2**30, 0, 0)}, mode="edge")),

@@ -44,7 +44,7 @@ class FloatList(click.ParamType):
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes to print.")
 @click.option("--list", "listed", is_flag=True, help="Print the graph: operations, shapes, algorithms, multiply-adds, parameters.")
 @click.option("--profile", is_flag=True, help="Print the time of every launch.")
-@click.option("--max-bytes", type=click.IntRange(min=1), help="What the model may take, on the host and on the device.  [default: what they have]")
+@click.option("--max-bytes", type=click.IntRange(min=1), help="Most memory of the model, host and device each.  [default: what they have]")
 @click.option("--explain", is_flag=True, help="Say which algorithm each operation gets, and why.")
 @device_option
 def run(

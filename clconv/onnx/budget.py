@@ -21,7 +21,7 @@ MOST_AXES = 32
 
 
 def check_shape(shape: tuple[int, ...], what: str) -> None:
-    """Refuses tensors that no kernel could address, also those that are empty for another axis' sake: `what` has, or gives, such a shape."""
+    """Refuses tensors that no kernel could address, also those that another axis leaves empty; `what` begins the error: "Expand: gives"."""
     elements = math.prod(n for n in shape if n)
     if elements > MOST_ELEMENTS or len(shape) > MOST_AXES:
         shown = f"({', '.join(map(str, shape[:8]))}{', ...' if len(shape) > 8 else ''})"

@@ -22,7 +22,8 @@ PRODUCTS_A_STEP = 256
 Values = Sequence[np.ndarray | None]
 WINDOWS = ("AveragePool", "Conv", "ConvTranspose", "LRN", "LpPool", "MaxPool", "MaxUnpool")
 BROADCASTING = (
-    "Add", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum", "Where",
+    "Add", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum",
+    "Where",
 )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Functions that a model defines itself, written out where they are called. Two dozen lines that call each other twice make a million nodes."""
+"""Functions that a model defines itself, written out where they are called.
+
+Twenty of them, each of which calls the next one twice, make a million nodes.
+"""
 
 from __future__ import annotations
 

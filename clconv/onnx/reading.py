@@ -114,7 +114,7 @@ def _dimensions(value: Any, name: str) -> Dimensions:
     if not tensor.HasField("shape"):
         raise OnnxError(f"{name}: input {value.name!r} has no shape; infer or set it, at least the number of its axes")
     if negative := [d.dim_value for d in tensor.shape.dim if d.dim_value < 0]:
-        raise OnnxError(f"{name}: input {value.name!r} has an axis of size {negative[0]}; sizes are 0 or more, an open one has a name or nothing")
+        raise OnnxError(f"{name}: input {value.name!r} has an axis of size {negative[0]}; sizes are 0 or more, open ones have a name")
     return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
 
 

@@ -17,7 +17,8 @@ ODD_TEXTS = (
     "align_corners", "asymmetric", "half_pixel", "tf_crop_and_resize", "pytorch_half_pixel", "junk", "\n#include <x>", "\0", "CRD", "tanh",
 )  # fmt: skip
 HOSTILE_NAMES = (
-    "x\n#define float int\n", "*/ __kernel void f() {} /*", "\"'`$(reboot)`", "-cl-fast-relaxed-math -DREAL=half", "${1/0}", "<%import os%>",
+    "x\n#define float int\n", "*/ __kernel void f() {} /*", "\"'`$(reboot)`", "-cl-fast-relaxed-math -DREAL=half", "${1/0}",
+    "<%import os%>",
     "## %for", "../../etc/passwd", "/dev/null", "a" * 10_000, "\u202ename\u0000", "\U0001f600", "%s%n{0}{name}", "\\\n", " ", "con.onnx",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from tests.fuzz.draw import fresh, made, one, whole_number
 
 Generator = np.random.Generator
 OPERATORS = tuple(sorted(RULES))
-UNKNOWN = (("Det", ""), ("If", ""), ("Loop", ""), ("Attention", "com.microsoft"), ("\n", ""), ("Conv", "ai.onnx.ml"), ("conv", ""), ("", ""))
+UNKNOWN = (("Det", ""), ("If", ""), ("Loop", ""), ("Attention", "com.microsoft"), ("\n", ""), ("Conv", "ai.onnx.ml"), ("", ""))
 
 
 def change_dimension(proto: Any, rng: Generator) -> bool:

@@ -57,7 +57,10 @@ SEEDS = (
             [scores] h = Gemm <transB = 1> (g, w3, b3)
             [likely] y = Softmax (h)
         }""",
-        {"w1": (8, 4, 3, 3), "b1": (8,), "scale": (8,), "shift": (8,), "mean": (8,), "positive": (8,), "w2": (8, 8, 3, 3), "w3": (5, 8), "b3": (5,)},
+        {
+            "w1": (8, 4, 3, 3), "b1": (8,), "scale": (8,), "shift": (8,), "mean": (8,), "positive": (8,), "w2": (8, 8, 3, 3),
+            "w3": (5, 8), "b3": (5,),
+        },
     ),
     Seed(
         "residual",

@@ -19,8 +19,7 @@ def identity(call: Call) -> Value:
 
 def constant(call: Call) -> np.ndarray:
     """A value of the file: a tensor, or one number or a list of them."""
-    kinds = ("value", "value_float", "value_floats", "value_int", "value_ints")
-    name, value = call.attributes.any_of(*kinds)
+    name, value = call.attributes.any_of(value="tensor", value_float="float", value_floats="floats", value_int="int", value_ints="ints")
     return np.asarray(value, None if name == "value" else np.float32 if "float" in name else np.int64)
 
 
