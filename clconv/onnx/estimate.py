@@ -46,6 +46,8 @@ def result_steps(operation: Operation, values: Values) -> int:
         return _ELEMENTS.get(operation.op_type, _same)(operation, given) * SLOW[operation.op_type]
     if operation.op_type in ("Gemm", "MatMul"):
         return _matmul(operation, given) * max((1, *given[0].shape)) // PRODUCTS_A_STEP
+    if operation.op_type == "Pad":
+        return 4 * sum(_pads(operation, given))  # mirrored, numpy goes around once for each length of the axis
     if operation.op_type not in WINDOWS:
         return 0
     kernel = math.prod(_numbers(operation, "kernel_shape")) * max((1, *_numbers(operation, "size")))
@@ -85,7 +87,8 @@ def _of_shape(operation: Operation, values: Sequence[np.ndarray]) -> int:
 
 
 def _tile(operation: Operation, values: Sequence[np.ndarray]) -> int:
-    return values[0].size * math.prod(_whole(values[1]) if len(values) > 1 else ())
+    """A repeat of 0 comes too late where one before it has made much already."""
+    return values[0].size * math.prod(max(1, n) for n in (_whole(values[1]) if len(values) > 1 else ()))
 
 
 def _range(operation: Operation, values: Sequence[np.ndarray]) -> int:
@@ -99,11 +102,15 @@ def _range(operation: Operation, values: Sequence[np.ndarray]) -> int:
 
 def _pad(operation: Operation, values: Sequence[np.ndarray]) -> int:
     """At most as if each number of pads were added to every axis that it may belong to."""
-    pads = _whole(values[1]) if len(values) > 1 else list(_numbers(operation, "pads") or _numbers(operation, "paddings"))
+    pads = _pads(operation, values)
     half = len(pads) // 2
     if half == values[0].ndim and len(values) < 4:
         return math.prod(n + a + b for n, a, b in zip(values[0].shape, pads[:half], pads[half:], strict=False))
     return math.prod(n + sum(pads) for n in values[0].shape)
+
+
+def _pads(operation: Operation, values: Sequence[np.ndarray]) -> list[int]:
+    return _whole(values[1]) if len(values) > 1 else list(_numbers(operation, "pads") or _numbers(operation, "paddings"))
 
 
 def _resize(operation: Operation, values: Sequence[np.ndarray]) -> int:
@@ -111,7 +118,7 @@ def _resize(operation: Operation, values: Sequence[np.ndarray]) -> int:
     x, *tables = values
     sizes = next((_whole(table) for table in tables if table.dtype.kind in "iu"), [])
     if len(sizes) == x.ndim and "keep_aspect_ratio_policy" not in operation.attributes:
-        return math.prod(sizes)
+        return math.prod(max(1, n) for n in sizes)
     factors = [float(n) for table in tables for n in table.reshape(-1).tolist()]
     for name in ("scales", "height_scale", "width_scale"):
         value = operation.attributes[name].value if name in operation.attributes else ()

@@ -110,16 +110,24 @@ def pad(call: Call) -> Node:
         return window(x, tuple(pairs.get(axis, (0, 0)) for axis in range(x.ndim)), fill)
     for axis, (before, after) in pairs.items():
         size = x.shape[axis]
-        if mode == "reflect" and size == 1 and max(before, after) > 0:
-            raise call.error(f"axis {axis} has one element, which cannot be mirrored")
-        call.reserve(size + max(before, 0) + max(after, 0))
-        grown = np.pad(np.arange(size), (max(before, 0), max(after, 0)), mode)  # type: ignore[call-overload]
-        kept = grown[max(-before, 0) : len(grown) - max(-after, 0)]
-        if len(kept) < 1:
+        if max(before, after) > 0 and (size == 0 or (mode == "reflect" and size == 1)):
+            raise call.error(f"axis {axis} has {size} elements, which cannot be {'mirrored' if mode == 'reflect' else 'repeated'}")
+        if size + before + after < 1:
             raise call.error(f"pads {(before, after)} leave nothing of axis {axis} with {size} elements")
         if before or after:
-            x = take(x, axis, kept)
+            call.reserve(size + before + after)
+            x = take(x, axis, _repeated(np.arange(-before, size + after), size, mode))
     return x
+
+
+def _repeated(places: np.ndarray, size: int, mode: str) -> np.ndarray:
+    """Which of `size` elements stand at places before, among and behind them, in closed form: numpy.pad goes once around for each period."""
+    if mode == "edge":
+        return np.clip(places, 0, size - 1)
+    if mode == "wrap":
+        return places % size
+    period = max(1, 2 * (size - 1))
+    return np.minimum(places % period, -places % period)
 
 
 def expand(call: Call) -> Node:
