@@ -103,6 +103,7 @@ def test_an_element_type_that_there_is_not_is_refused(tmp_path: Path) -> None:
 
 def test_shapes_are_checked_before_memory_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(VALUES.tobytes())
-    for shape, said in (((-2, 3), "must not be negative"), ((2**40, 2**20), "lie beyond the 24 of weights.bin")):
+    beyond = ((2**40, 2**20), "asks for 4611686018427387904 bytes"), ((9, 3), "lie beyond the 24 of weights.bin")
+    for shape, said in (((-2, 3), "must not be negative"), *beyond):
         with pytest.raises(OnnxError, match=said):
             clconv.onnx.load(written(tmp_path, shape=shape))

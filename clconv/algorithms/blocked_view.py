@@ -171,7 +171,7 @@ def rows_of(problem: Problem, size: Size) -> tuple[int, int]:
     height, width = two_sizes(size)
     if any(isinstance(layout, Blocked) and layout.halo != ((0, 0), (0, 0)) for _, layout in problem.layouts):
         return height, width
-    row = min(FLAT_ROW, height * width)
+    row = max(1, min(FLAT_ROW, height * width))
     return -(-height * width // row), row
 
 

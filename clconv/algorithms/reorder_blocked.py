@@ -60,7 +60,7 @@ class ReorderBlocked(Algorithm[ReorderProblem]):
         height, width = two_sizes(problem.shape[2:])
         if not (contiguous_plane(problem.spec("x")) and contiguous_plane(problem.spec("y"))):
             return height, width
-        row = min(FLAT_ROW, height * width)
+        row = max(1, min(FLAT_ROW, height * width))
         return -(-height * width // row), row
 
     def defaults(self, problem: ReorderProblem, traits: DeviceTraits) -> ReorderBlockedParams:

@@ -44,6 +44,7 @@ class FloatList(click.ParamType):
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes to print.")
 @click.option("--list", "listed", is_flag=True, help="Print the graph: operations, shapes, algorithms, multiply-adds, parameters.")
 @click.option("--profile", is_flag=True, help="Print the time of every launch.")
+@click.option("--max-bytes", type=click.IntRange(min=1), help="Most memory of the model, host and device each.  [default: what they have]")
 @click.option("--explain", is_flag=True, help="Say which algorithm each operation gets, and why.")
 @device_option
 def run(
@@ -57,6 +58,7 @@ def run(
     top: int,
     listed: bool,
     profile: bool,
+    max_bytes: int | None,
     explain: bool,
     device: str | None,
 ) -> None:
@@ -74,7 +76,7 @@ def run(
         raise click.UsageError("give --input, --list or --explain")
     if profile and not source:
         raise click.UsageError("--profile needs an --input to run on")
-    net = load(model)
+    net = load(model, max_bytes=max_bytes)
     is_array = source is not None and source.suffix.lower() == ".npy"
     array = _array(source) if source and is_array else None
     shape = tuple(array.shape) if array is not None else _shape(net, size)

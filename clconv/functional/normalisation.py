@@ -20,6 +20,8 @@ from clconv.runtime.arrays import is_array
 
 def _channels(x: Node, value: Any, what: str, default: float) -> Node:
     """A per-channel vector as (1, C, 1, ...)."""
+    if x.ndim < 2:
+        raise GeometryError(f"batch_norm: x of shape {x.shape} must have at least two axes, N and C")
     shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
     if value is None:
         return as_node(np.full(shape, default, np.float32))

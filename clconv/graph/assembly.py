@@ -31,7 +31,7 @@ class Options:
     """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off;
     `reuse` prefers what is built already to what is better, so that another size need not build; `tuned` lets the tuning database decide
     where it can; `keep_weights` leaves parameters on the device when everything is prepared from them; `strict` allows straight sums
-    only."""
+    only; `max_bytes` is what all of it may take on the device, None for what the device has."""
 
     algorithms: tuple[tuple[str, str], ...] = ()
     directory: str | None = None
@@ -40,6 +40,7 @@ class Options:
     tuned: bool = True
     keep_weights: bool = False
     strict: bool = False
+    max_bytes: int | None = None
 
 
 class Assembly:
@@ -72,6 +73,7 @@ class Assembly:
         self.constants: list[Any] = []
         self.parameters: list[Parameter] = []
         self.updated: list[Parameter] = []
+        self._numbers: dict[int, int] = {}
         self._redirect: dict[int, Parameter] = {}
         self._output_views(outputs)
         self._updates(updates)
@@ -187,9 +189,10 @@ class Assembly:
         if root.origin == "parameter":
             return Place("resident", self._number(root.content), nbytes=root.nbytes)
         if root.origin == "constant":
-            if not any(root.content is c for c in self.constants):
+            number = self._numbers.setdefault(id(root.content), len(self.constants))
+            if number == len(self.constants):
                 self.constants.append(root.content)
-            return Place("constant", next(i for i, c in enumerate(self.constants) if c is root.content), nbytes=root.nbytes)
+            return Place("constant", number, nbytes=root.nbytes)
         return self._temporary(id(root), root.nbytes)
 
     def _temporary(self, key: Hashable, nbytes: int) -> Place:
@@ -198,9 +201,10 @@ class Assembly:
         return Place("arena", 0, self.memory.offsets[key], nbytes)
 
     def _number(self, parameter: Parameter) -> int:
-        if not any(parameter is p for p in self.parameters):
+        number = self._numbers.setdefault(id(parameter), len(self.parameters))
+        if number == len(self.parameters):
             self.parameters.append(parameter)
-        return next(i for i, p in enumerate(self.parameters) if p is parameter)
+        return number
 
     def placed(self) -> list[PlacedStep]:
         """What the executor runs: first all that prepares, in its own order."""

@@ -12,6 +12,7 @@ from typing import Any
 from clconv.codegen.plan import KernelSource
 from clconv.errors import ArrayError, DeviceError, UnsupportedError
 from clconv.graph.assembly import Assembly, Options
+from clconv.graph.budget import over_budget
 from clconv.graph.explain import Profile, explain, profile_of
 from clconv.graph.network import Network, Parameter, Shapes
 from clconv.graph.node import Node
@@ -78,6 +79,7 @@ class Run:
         ready = Ready(self.traits, self._is_built) if self.options.reuse else None
         assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs, ready)
         steps = assembly.placed()
+        self._check_memory(assembly)
         residents = [self._resident(parameter) for parameter in assembly.parameters]
         sizes = assembly.memory.total, assembly.prepared_memory.total
         options = self.options
@@ -86,6 +88,15 @@ class Run:
         while len(self._variants) > MOST_VARIANTS:
             del self._variants[next(key for key in self._variants if key != self._plain)]
         return found
+
+    def _check_memory(self, assembly: Assembly) -> None:
+        """Declares what the run will take on the device before anything of it is allocated; raises where that is too much."""
+        asked = self.options.max_bytes
+        if asked is None and self.network is not None:
+            asked = self.network.max_bytes
+        error = over_budget(assembly, asked, self.traits.global_memory_bytes)
+        if error:
+            raise self.network.refusal(error) if self.network is not None else DeviceError(error)
 
     def retune(self) -> int:
         """Choose again by what the tuning database holds now, and build whatever that needs; the number of operations that changed.
@@ -306,9 +317,10 @@ def compile_graph(
     tuned: bool = True,
     keep_weights: bool = False,
     strict: bool = False,
+    max_bytes: int | None = None,
 ) -> Run:
     """As `compile`, for a graph; `passes=False` leaves it as it was traced."""
-    options = Options(tuple((algorithms or {}).items()), kernels, passes, reuse, tuned, keep_weights, strict)
+    options = Options(tuple((algorithms or {}).items()), kernels, passes, reuse, tuned, keep_weights, strict, max_bytes)
     return Run(graph, queue or default_queue(), options)
 
 
@@ -324,6 +336,7 @@ def compile(
     tuned: bool = True,
     keep_weights: bool = False,
     strict: bool = False,
+    max_bytes: int | None = None,
 ) -> Run:
     """`net` made ready for inputs of `input_shape` (N, C, spatial...; a dict by name for several inputs) on `queue`'s device.
 
@@ -335,6 +348,8 @@ def compile(
     to pack them, so that a changed one is all that is uploaded.
     `strict` leaves out algorithms that trade accuracy for speed: minimal filtering (Winograd) rounds more than a straight sum, and
     spreads a NaN or infinity of the input over the tiles that read it.
+    `max_bytes` is what inputs, outputs, parameters and everything between them may take on the device, by default its whole memory: a
+    network that asks for more is refused before any of it is allocated.
     Several outputs come as a tuple.
 
     >>> run = compile(models.lenet5(), (1, 1, 28, 28))   # doctest: +SKIP
@@ -347,7 +362,8 @@ def compile(
     device_of(queue)
     shapes, known = tuple(node.shape for node in graph.inputs), _compiled(net, queue.context, training)
     reuse = bool(known) and shapes not in known if reuse is None else reuse
-    run = Run(graph, queue, Options(tuple((algorithms or {}).items()), kernels, True, reuse, tuned, keep_weights, strict), net)
+    options = Options(tuple((algorithms or {}).items()), kernels, True, reuse, tuned, keep_weights, strict, max_bytes)
+    run = Run(graph, queue, options, net)
     known.add(shapes)
     return run
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from clconv.errors import ArrayError, CheckpointError, GeometryError
+from clconv.errors import ArrayError, CheckpointError, ClconvError, DeviceError, GeometryError
 from clconv.graph import trace as tracing
 from clconv.graph.node import Node, input_node
 from clconv.graph.trace import Graph
@@ -214,6 +214,13 @@ class Network:
             parameter = self.named_parameters()[name]
             if not self.is_statistic(name):
                 parameter.trainable = trainable
+
+    max_bytes: int | None = None
+    """What a compiled network may take on a device, where the caller of compile does not say; None for what the device has."""
+
+    def refusal(self, sentence: str) -> ClconvError:
+        """The error for a network that asks for more memory than it may."""
+        return DeviceError(sentence)
 
     def is_statistic(self, name: str) -> bool:
         """Whether the parameter of that name is a running statistic, which no optimiser may touch."""

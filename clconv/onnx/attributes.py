@@ -86,13 +86,12 @@ class Attributes:
             raise self.error(f"attribute {name} must be one of {', '.join(choices)}, got {value!r}")
         return value
 
-    def any_of(self, *names: str) -> tuple[str, Any]:
-        """The one attribute of `names` that is there, whatever its kind."""
-        given = [name for name in names if name in self]
+    def any_of(self, **kinds: str) -> tuple[str, Any]:
+        """The name and the value of the one attribute that is there, of those that have these kinds."""
+        given = [name for name in kinds if name in self]
         if len(given) != 1:
-            raise self.error(f"needs exactly one of the attributes {', '.join(names)}, got {', '.join(given) or 'none'}")
-        self._read.add(given[0])
-        return given[0], self.operation.attributes[given[0]].value
+            raise self.error(f"needs exactly one of the attributes {', '.join(kinds)}, got {', '.join(given) or 'none'}")
+        return given[0], self._value(given[0], kinds[given[0]])
 
     def tensor(self, name: str, default: np.ndarray | None = None) -> np.ndarray:
         value: np.ndarray = self._required(name, self._value(name, "tensor"), default)

@@ -8,8 +8,20 @@ from typing import Any
 import numpy as np
 
 from clconv.errors import OnnxError
+from clconv.onnx.budget import Budget
+from clconv.onnx.estimate import result_bytes, result_steps
 from clconv.onnx.model import Attribute, Operation
-from clconv.onnx.reading import onnx_package
+from clconv.onnx.reading import KINDS, onnx_package
+
+
+def declare(operation: Operation, values: Sequence[np.ndarray | None], budget: Budget) -> None:
+    """Takes from `budget` what `evaluate` will make and loop over; raises OnnxError where that is too much."""
+    try:
+        nbytes, steps = result_bytes(operation, values), result_steps(operation, values)
+    except (IndexError, ValueError, OverflowError) as error:
+        raise OnnxError(f"{operation.op_type}: cannot be computed: operands say no size ({error})") from error
+    budget.take(nbytes, operation.op_type)
+    budget.work(steps, operation.op_type)
 
 
 def evaluate(operation: Operation, version: int, values: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
@@ -23,7 +35,10 @@ def evaluate(operation: Operation, version: int, values: Sequence[np.ndarray | N
 
     attributes = {name: _value(onnx, attribute) for name, attribute in operation.attributes.items()}
     outputs = [name or f"unused output {i}" for i, name in enumerate(operation.outputs)]
-    node = onnx.helper.make_node(operation.op_type, operation.inputs, outputs, **attributes)
+    node = onnx.helper.make_node(operation.op_type, operation.inputs, outputs)
+    kinds = {kind: code for code, kind in KINDS.items()}
+    for name, value in attributes.items():  # one that is an empty list does not say its kind itself
+        node.attribute.append(onnx.helper.make_attribute(name, value, attr_type=kinds[operation.attributes[name].kind]))
     given = {name: value for name, value in zip(operation.inputs, values, strict=True) if name}
     try:
         with np.errstate(all="ignore"):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from clconv.errors import OnnxError
+from clconv.errors import ClconvError, OnnxError
+from clconv.onnx.budget import check_max_bytes, for_folding, for_tensors
 from clconv.onnx.model import Model
 from clconv.onnx.network import OnnxNetwork, check_traceable
 from clconv.onnx.reading import needed, read
@@ -15,8 +16,12 @@ from clconv.onnx.rules import RULES
 from clconv.onnx.weights import with_constants_folded
 
 
-def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | None = None) -> OnnxNetwork:
+def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | None = None, max_bytes: int | None = None) -> OnnxNetwork:
     """The network of an ONNX model: a path, the bytes of a file, or an onnx.ModelProto.
+
+    A file is not trusted: what it says is checked, and `max_bytes` bounds what its tensors and constants computed from them may take on
+    the host, and later what the compiled network may on the device. By default that is half of the machine's memory, 1 GiB for computed
+    constants (or twice what the file holds, if that is more), and the device's memory.
 
     It is compiled, explained, trained and saved as a model of clconv.nn is. Its parameters are the file's float tensors, under their
     names (also those that ConstantOfShape makes): weights and biases of convolutions, matrix products and normalisations are trained,
@@ -33,14 +38,23 @@ def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | N
     >>> run = clconv.compile(net, (8, 3, 224, 224))                   # doctest: +SKIP
     >>> trainer = train.Trainer(load("resnet50.onnx", ["logits"]))    # doctest: +SKIP
     """
-    read_model = read(model)
+    check_max_bytes(max_bytes)
+    read_model = read(model, for_tensors(max_bytes))
     if outputs is not None:
         read_model = _ending_in(read_model, outputs)
     read_model = replace(read_model, operations=tuple(needed(read_model.operations, read_model.outputs)))
     _check_supported(read_model)
-    net = OnnxNetwork(with_constants_folded(read_model))
+    net = OnnxNetwork(_folded(read_model, max_bytes), max_bytes)
     check_traceable(net, read_model.source)
     return net
+
+
+def _folded(model: Model, max_bytes: int | None) -> Model:
+    held = sum(array.nbytes for array in model.tensors.values())
+    try:
+        return with_constants_folded(model, for_folding(max_bytes, held))
+    except ClconvError as error:
+        raise OnnxError(f"{model.source}: {error}") from error
 
 
 def _ending_in(model: Model, outputs: Sequence[str]) -> Model:

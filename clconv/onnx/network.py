@@ -11,7 +11,8 @@ from clconv.graph.network import Network, Parameter
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
 from clconv.graph.trace import scope
-from clconv.onnx.host import evaluate
+from clconv.onnx.budget import Budget, check_shape, for_folding
+from clconv.onnx.host import declare, evaluate
 from clconv.onnx.model import Dimensions, Model, Operation
 from clconv.onnx.reading import consumers
 from clconv.onnx.rules import RULES, Batch, Call, Value
@@ -26,11 +27,12 @@ class OnnxNetwork(Network):
     `input_shape` is what the file was written for: a tuple, or a dict by name for several inputs; None where it leaves a size open.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, max_bytes: int | None = None) -> None:
         self.dimensions: dict[str, Dimensions] = dict(model.inputs)
         self.output_names = model.outputs
         self.version, self.types = model.version, dict(model.types)
         self._source, self._operations = model.source, model.operations
+        self.max_bytes, self._tensor_bytes = max_bytes, sum(array.nbytes for array in model.tensors.values())
         tensors = sorted_tensors(model)
         self._parameters, self._arrays = tensors.parameters, tensors.arrays
         self._statistics = tensors.statistics
@@ -52,6 +54,9 @@ class OnnxNetwork(Network):
 
     def is_statistic(self, name: str) -> bool:
         return name in self._statistics
+
+    def refusal(self, sentence: str) -> ClconvError:
+        return OnnxError(f"{self._source}: {sentence}")
 
     def input_type(self, name: str) -> str:
         return "float16" if self.types.get(name) == "float16" else "float32"
@@ -96,35 +101,46 @@ class OnnxNetwork(Network):
         values: dict[str, Value] = {**self._arrays, **{name: self._parameter(name, p) for name, p in self._parameters.items()}}
         values |= dict(zip(self.dimensions, inputs, strict=True))
         from_input = set(self.dimensions)
-        batch = self._batch(inputs)
+        batch, budget = self._batch(inputs), for_folding(self.max_bytes, self._tensor_bytes)
         for operation in self._operations:
             with scope(operation.place):
-                results = self._apply(operation, values, from_input, batch)
+                results = self._apply(operation, values, from_input, batch, budget)
             if from_input.intersection(operation.inputs):
                 from_input.update(operation.outputs)
             values.update(zip(operation.outputs, results, strict=False))
+        for name in self.output_names:
+            if name not in values:
+                raise OnnxError(f"output {name!r} is {self._unsupported_output(name)}")
         return tuple(values[name] for name in self.output_names)
+
+    def _unsupported_output(self, name: str) -> str:
+        giver = next(o for o in self._operations if name in o.outputs)
+        place = f"output {giver.outputs.index(name)} of {giver.op_type} {giver.place!r}"
+        return f"{place}, which is not supported; only the outputs before it are"
 
     def _parameter(self, name: str, parameter: Parameter) -> Node:
         """Its node, in the type that the file has it in."""
         return make("cast", parameter.node, dtype="float16") if name in self._halves else parameter.node
 
-    def _apply(self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch) -> tuple[Value, ...]:
+    def _apply(
+        self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch, budget: Budget
+    ) -> tuple[Value, ...]:
         missing = next((name for name in operation.inputs if name and name not in values), None)
         if missing is not None:
-            giver = next(o for o in self._operations if missing in o.outputs)
-            raise OnnxError(
-                f"{operation.op_type}: reads {missing!r}, output {giver.outputs.index(missing)} of {giver.op_type} {giver.place!r}, "
-                "which is not supported; only the outputs before it are"
-            )
+            raise OnnxError(f"{operation.op_type}: reads {missing!r}, {self._unsupported_output(missing)}")
         rule = RULES[operation.op_type]
         given = [self._operand(name, values, slot in rule.host) for slot, name in enumerate(operation.inputs)]
         if given and not any(isinstance(value, Node) for value in given):
-            return evaluate(operation, self.version, [value for value in given if not isinstance(value, Node)])
-        call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch)
+            known = [value for value in given if not isinstance(value, Node)]
+            declare(operation, known, budget)
+            return evaluate(operation, self.version, known)
+        call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch, budget)
         results = rule.apply(call)
         call.attributes.close()
-        return results if isinstance(results, tuple) else (results,)
+        results = results if isinstance(results, tuple) else (results,)
+        for result in results:
+            check_shape(result.shape, f"{operation.op_type}: gives")
+        return results
 
     def _operand(self, name: str, values: dict[str, Value], on_host: bool) -> Value | None:
         """The value of that name, as an array where the operation must know it now and the file says it."""
@@ -144,12 +160,14 @@ class OnnxNetwork(Network):
                 f"{self._source}: takes {len(self.dimensions)} inputs ({', '.join(self.dimensions)}), got shapes for {len(inputs)}; "
                 "give a dict of shapes by name"
             )
+        host = self.host_inputs()
         for (name, sizes), node in zip(self.dimensions.items(), inputs, strict=True):
             if node.ndim != len(sizes):
                 raise GeometryError(
                     f"{self._source}: input {name!r} has {len(sizes)} axes ({', '.join(map(str, sizes))}), got shape {node.shape}"
                 )
-            if name in self.host_inputs():
+            check_shape(node.shape, f"{self._source}: input {name!r} is")
+            if name in host:
                 raise OnnxError(f"{self._source}: input {name!r} decides what runs; give its value first: net.with_values({name}=array)")
             if self.types.get(name, "float32") not in ON_DEVICE:
                 raise OnnxError(
@@ -174,11 +192,13 @@ class OnnxNetwork(Network):
 def check_traceable(net: OnnxNetwork, source: str) -> None:
     """Whether the file fits together at the sizes it gives; a first axis that is left open is tried with 1."""
     shapes = {name: (1, *sizes[1:]) if sizes and isinstance(sizes[0], str) else sizes for name, sizes in net.dimensions.items()}
+    host = net.host_inputs()
     if any(isinstance(n, str) for sizes in shapes.values() for n in sizes) or any(
-        net.types.get(name) not in ON_DEVICE or name in net.host_inputs() for name in shapes
+        net.types.get(name) not in ON_DEVICE or name in host for name in shapes
     ):
         return
     try:
         net.trace({name: tuple(int(n) for n in sizes) for name, sizes in shapes.items()})
     except ClconvError as error:
-        raise OnnxError(f"{source}: {error}") from error
+        said = str(error)
+        raise OnnxError(said if said.startswith(f"{source}: ") else f"{source}: {said}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from clconv.errors import OnnxError
+from clconv.onnx.budget import Budget, for_tensors
 from clconv.onnx.external import element_type, is_external, read_external
+from clconv.onnx.functions import inlined
 from clconv.onnx.model import Attribute, Dimensions, Model, Operation
 
 OLDEST_VERSION = 1
@@ -28,24 +31,27 @@ def onnx_package() -> Any:
     return onnx
 
 
-def read(source: Any) -> Model:
-    """The main graph of a model, checked for being well formed: each value is made once, and before it is read."""
+def read(source: Any, budget: Budget | None = None) -> Model:
+    """The main graph of a model, checked for being well formed: each value is made once, and before it is read.
+
+    Its tensors are taken from `budget` before they are made.
+    """
+    budget = budget or for_tensors(None)
     onnx = onnx_package()
     proto, name, folder = _parsed(onnx, source)
-    if len(proto.functions):
-        from onnx import inliner
-
-        proto = inliner.inline_local_functions(proto)
+    proto = inlined(proto, name)
     version = _version(onnx, proto, name)
     graph = proto.graph
     if len(graph.sparse_initializer):
         raise OnnxError(f"{name}: sparse initializers are not supported, got {len(graph.sparse_initializer)}; make them dense")
     if len({t.name for t in graph.initializer}) != len(graph.initializer):
         raise OnnxError(f"{name}: holds two initializers of one name; each value is made once")
-    tensors = {t.name: _array(onnx, t, name, folder) for t in graph.initializer}
+    if (twice := _first_twice(v.name for v in graph.input)) is not None:
+        raise OnnxError(f"{name}: holds two inputs of the name {twice!r}; each value is made once")
+    tensors = {t.name: _array(onnx, t, name, folder, budget) for t in graph.initializer}
     inputs = {v.name: _dimensions(v, name) for v in graph.input if v.name not in tensors}
     types = {v.name: _type(onnx, v) for v in (*graph.input, *graph.output)}
-    operations = tuple(_operation(onnx, node, name, folder) for node in graph.node)
+    operations = tuple(_operation(onnx, node, name, folder, budget) for node in graph.node)
     notes = {entry.key: entry.value for entry in proto.metadata_props}
     model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors, types, notes)
     _check_order(model)
@@ -86,13 +92,18 @@ def _version(onnx: Any, proto: Any, name: str) -> int:
     return int(versions[0])
 
 
-def _array(onnx: Any, tensor: Any, name: str, folder: Path | None) -> np.ndarray:
+def _array(onnx: Any, tensor: Any, name: str, folder: Path | None, budget: Budget) -> np.ndarray:
+    said = f"{name}: tensor {tensor.name!r}"
+    if any(n < 0 for n in tensor.dims):
+        raise OnnxError(f"{said} has shape {tuple(tensor.dims)}; sizes must not be negative")
+    kind = element_type(onnx, tensor.data_type)
+    budget.take(math.prod(tensor.dims) * (kind.itemsize if kind is not None else 1), said)
     if is_external(tensor):
         return read_external(onnx, tensor, folder, name)
     try:
         array: np.ndarray = onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:
-        raise OnnxError(f"{name}: tensor {tensor.name!r} of shape {tuple(tensor.dims)} is damaged: {error}") from error
+        raise OnnxError(f"{said} of shape {tuple(tensor.dims)} is damaged: {error}") from error
     return array
 
 
@@ -103,6 +114,8 @@ def _dimensions(value: Any, name: str) -> Dimensions:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         raise OnnxError(f"{name}: input {value.name!r} has no shape; infer or set it, at least the number of its axes")
+    if negative := [d.dim_value for d in tensor.shape.dim if d.dim_value < 0]:
+        raise OnnxError(f"{name}: input {value.name!r} has an axis of size {negative[0]}; sizes are 0 or more, open ones have a name")
     return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
 
 
@@ -112,18 +125,26 @@ def _type(onnx: Any, value: Any) -> str:
     return "unknown" if kind is None else str(kind)
 
 
-def _operation(onnx: Any, node: Any, name: str, folder: Path | None) -> Operation:
-    attributes = {a.name: _attribute(onnx, a, name, folder) for a in node.attribute}
+def _operation(onnx: Any, node: Any, name: str, folder: Path | None, budget: Budget) -> Operation:
+    if (twice := _first_twice(a.name for a in node.attribute)) is not None:
+        raise OnnxError(f"{name}: {node.op_type} {node.name!r} has two attributes of the name {twice!r}; which one counts is not said")
+    attributes = {a.name: _attribute(onnx, a, name, folder, budget) for a in node.attribute}
     domain = "" if node.domain in OWN_DOMAINS else node.domain
     return Operation(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes, domain)
 
 
-def _attribute(onnx: Any, attribute: Any, name: str, folder: Path | None) -> Attribute:
+def _first_twice(names: Iterable[str]) -> str | None:
+    """The first name that was there before."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+
+
+def _attribute(onnx: Any, attribute: Any, name: str, folder: Path | None, budget: Budget) -> Attribute:
     kind = KINDS.get(attribute.type)
     if kind is None:
         return Attribute(onnx.AttributeProto.AttributeType.Name(attribute.type).lower(), None)
     if kind == "tensor":
-        return Attribute(kind, _array(onnx, attribute.t, name, folder))
+        return Attribute(kind, _array(onnx, attribute.t, name, folder, budget))
     value = onnx.helper.get_attribute_value(attribute)
     if kind == "string":
         return Attribute(kind, value.decode("utf-8", "replace"))

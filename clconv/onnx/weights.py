@@ -10,6 +10,8 @@ import numpy as np
 
 from clconv.errors import OnnxError
 from clconv.graph.network import Parameter
+from clconv.graph.trace import scope
+from clconv.onnx.budget import Budget
 from clconv.onnx.model import Model, Operation
 from clconv.onnx.reading import consumers
 from clconv.onnx.rules import RULES, Batch, Call
@@ -27,16 +29,17 @@ class Tensors:
     statistics: frozenset[str]
 
 
-def with_constants_folded(model: Model) -> Model:
+def with_constants_folded(model: Model, budget: Budget) -> Model:
     """`model` with the results of Constant, and of ConstantOfShape where the shape is known, as tensors of the file like others."""
     tensors, left = dict(model.tensors), []
     for operation in model.operations:
-        known = all(name in tensors for name in operation.inputs)
+        known = all(name in tensors for name in operation.inputs) and len(operation.outputs) == 1
         if operation.op_type in ("Constant", "ConstantOfShape") and not operation.domain and known:
-            call = Call(operation, model.version, False, [tensors[name] for name in operation.inputs], [False], Batch(None, 1))
-            result = RULES[operation.op_type].apply(call)
+            call = Call(operation, model.version, False, [tensors[name] for name in operation.inputs], [False], Batch(None, 1), budget)
+            with scope(operation.place):
+                result = RULES[operation.op_type].apply(call)
+                call.attributes.close()
             assert isinstance(result, np.ndarray)
-            call.attributes.close()
             tensors[operation.outputs[0]] = result
         else:
             left.append(operation)
@@ -55,7 +58,7 @@ def sorted_tensors(model: Model) -> Tensors:
     statistics: set[str] = set()
     for name, array in model.tensors.items():
         uses = set(_uses(name, readers, array.size > 1 and max(array.shape) == array.size))
-        if not uses and name not in model.outputs:
+        if name not in readers and name not in model.outputs:
             continue
         several = array.size > 1 or name in noted
         if array.dtype in (np.float32, np.float16) and (uses & {"weight", "statistic"} or ("operand" in uses and several)):
@@ -82,14 +85,17 @@ def _noted(model: Model) -> dict[str, bool]:
 
 def _uses(name: str, readers: Mapping[str, list[tuple[Operation, int]]], per_channel: bool) -> Iterator[str]:
     """What a tensor is read as ("weight", "statistic", "host", "operand"), followed through operations that only move its elements."""
-    for operation, slot in readers.get(name, ()):
-        rule = RULES[operation.op_type]
-        if slot in rule.host:
-            yield "host"
-        elif rule.moves:
-            # What nobody reads any more is an output.
-            yield from list(_uses(operation.outputs[0], readers, per_channel)) or ["operand"]
-        elif slot in rule.weights or (slot in rule.factors and per_channel):
-            yield "weight"
-        else:
-            yield "statistic" if slot in rule.statistics else "operand"
+    names = [name]
+    while names:
+        for operation, slot in readers.get(names.pop(), ()):
+            rule = RULES[operation.op_type]
+            if slot in rule.host:
+                yield "host"
+            elif rule.moves:
+                names.append(operation.outputs[0])
+                if operation.outputs[0] not in readers:  # an output
+                    yield "operand"
+            elif slot in rule.weights or (slot in rule.factors and per_channel):
+                yield "weight"
+            else:
+                yield "statistic" if slot in rule.statistics else "operand"

@@ -110,9 +110,7 @@ def clip(call: Call) -> Node:
         if bounds[0] is not None:
             x = F.maximum(x, as_node(bounds[0]))
         return x if bounds[1] is None else F.minimum(x, as_node(bounds[1]))
-    least, most = (
-        default if bound is None else float(np.asarray(bound).reshape(())) for bound, default in zip(bounds, (-np.inf, np.inf), strict=True)
-    )
+    least, most = (call.number(i) if call.has(i) else default for i, default in ((1, -np.inf), (2, np.inf)))
     return make("clamp", x, least=min(least, most), most=most)
 
 

@@ -12,6 +12,7 @@ from clconv.errors import OnnxError
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node
 from clconv.onnx.attributes import Attributes
+from clconv.onnx.budget import Budget
 from clconv.onnx.model import Operation
 
 # A tensor that is computed on the device, or an array that is known on the host: shapes, axes, and what is computed from them.
@@ -37,6 +38,7 @@ class Call:
     values: Sequence[Value | None]
     from_input: Sequence[bool]
     batch: Batch
+    budget: Budget
     attributes: Attributes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,11 +80,22 @@ class Call:
             raise self.error(f"input {index} must be a list of whole numbers, got {array.dtype} of shape {array.shape}")
         return tuple(int(n) for n in array.reshape(-1))
 
+    def number(self, index: int) -> float:
+        """An input that holds one number known before anything runs."""
+        array = self.array(index)
+        if array.dtype.kind not in "iufb" or array.size != 1:
+            raise self.error(f"input {index} must hold one number, got {array.dtype} of shape {array.shape}")
+        return float(array.reshape(()))
+
     def axis(self, axis: int, rank: int) -> int:
         """A possibly negative axis as one from 0 to rank - 1."""
         if not -rank <= axis < rank:
             raise self.error(f"axis {axis} is outside of the {rank} axes of the input; it must lie between {-rank} and {rank - 1}")
         return axis % rank
+
+    def reserve(self, elements: int, itemsize: int = 8) -> None:
+        """Declares a table on the host of so many numbers, before it is made; raises OnnxError where the file may not take so much."""
+        self.budget.take(itemsize * elements, self.operation.op_type)
 
     def on_host(self) -> bool:
         """Whether every input is known on the host, so that the result is too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ from clconv.onnx.rules.window import AUTO_PADS, read_window
 
 _CONV: dict[int, Callable[..., Any]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSE: dict[int, Callable[..., Any]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+MOST_PHASES = 1024
+"""Of a transposed convolution: as many dense ones are planned."""
 
 
 def _operands(call: Call) -> tuple[Node, Node, Node | None]:
@@ -42,6 +46,8 @@ def conv_transpose(call: Call) -> Node:
     if kernel != w.shape[2:]:
         raise call.error(f"attribute kernel_shape {list(kernel)} must be the size of the weights, {list(w.shape[2:])}; leave it out")
     stride = read.integers("strides", rank, (1,) * rank, least=1)
+    if math.prod(stride) > MOST_PHASES:
+        raise call.error(f"attribute strides {list(stride)} must have a product of at most {MOST_PHASES}: there is a kernel run for each phase")
     dilation = read.integers("dilations", rank, (1,) * rank, least=1)
     extra = read.integers("output_padding", rank, (0,) * rank, least=0)
     padding, extra = _transposed_padding(call, x.shape[2:], stride, effective_kernel(kernel, dilation), extra)

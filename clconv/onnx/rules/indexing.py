@@ -47,7 +47,8 @@ def slice_of(call: Call) -> Node | np.ndarray:
         x = flip(x, backwards)
     for axis, part in kept.items():
         if part.step != 1 and axis not in backwards:
-            x = take(x, axis, list(part))
+            call.reserve(len(part))
+            x = take(x, axis, np.arange(part.start, part.stop, part.step))
     return x
 
 
@@ -89,6 +90,7 @@ def gather(call: Call) -> Node:
     size = x.shape[axis]
     if indices.size and not (-size <= indices.min() and indices.max() < size):
         raise call.error(f"indices from {indices.min()} to {indices.max()} lie outside of axis {axis} with {size} elements")
+    call.reserve(indices.size)
     picked = take(x, axis, indices.reshape(-1) % max(1, size))
     return reshape(picked, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
@@ -99,7 +101,7 @@ def pad(call: Call) -> Node:
     mode = read.text("mode", "constant", ("constant", "reflect", "edge", "wrap"))
     if call.version >= 11:
         pads = call.integers(1)
-        fill = float(call.array(2).reshape(())) if call.has(2) and call.array(2).size else 0.0
+        fill = call.number(2) if call.has(2) and call.array(2).size else 0.0
         axes = [call.axis(axis, x.ndim) for axis in call.integers(3)] if call.has(3) else list(range(x.ndim))
     else:
         name = "pads" if "pads" in read or call.version >= 2 else "paddings"
@@ -111,15 +113,24 @@ def pad(call: Call) -> Node:
         return window(x, tuple(pairs.get(axis, (0, 0)) for axis in range(x.ndim)), fill)
     for axis, (before, after) in pairs.items():
         size = x.shape[axis]
-        if mode == "reflect" and size == 1 and max(before, after) > 0:
-            raise call.error(f"axis {axis} has one element, which cannot be mirrored")
-        grown = np.pad(np.arange(size), (max(before, 0), max(after, 0)), mode)  # type: ignore[call-overload]
-        kept = grown[max(-before, 0) : len(grown) - max(-after, 0)]
-        if len(kept) < 1:
+        if max(before, after) > 0 and (size == 0 or (mode == "reflect" and size == 1)):
+            raise call.error(f"axis {axis} has {size} elements, which cannot be {'mirrored' if mode == 'reflect' else 'repeated'}")
+        if size + before + after < 1:
             raise call.error(f"pads {(before, after)} leave nothing of axis {axis} with {size} elements")
         if before or after:
-            x = take(x, axis, kept)
+            call.reserve(size + before + after)
+            x = take(x, axis, _repeated(np.arange(-before, size + after), size, mode))
     return x
+
+
+def _repeated(places: np.ndarray, size: int, mode: str) -> np.ndarray:
+    """Which of `size` elements stand at places before, among and behind them, in closed form: numpy.pad goes once around for each period."""
+    if mode == "edge":
+        return np.clip(places, 0, size - 1)
+    if mode == "wrap":
+        return places % size
+    period = max(1, 2 * (size - 1))
+    return np.minimum(places % period, -places % period)
 
 
 def expand(call: Call) -> Node:
@@ -140,6 +151,7 @@ def tile(call: Call) -> Node:
         raise call.error(f"repeats {list(repeats)} must be one number from 1 on for each axis of {x.shape}")
     for axis, times in enumerate(repeats):
         if times > 1:
+            call.reserve(times * x.shape[axis])
             x = take(x, axis, np.tile(np.arange(x.shape[axis]), times))
     return x
 
@@ -179,6 +191,8 @@ def known_range(call: Call) -> np.ndarray:
 def concat(call: Call) -> Node:
     nodes = [call.node(i) for i in range(len(call.operation.inputs))]
     axis = call.axis(call.attributes.integer("axis", 1 if call.version < 4 else None), nodes[0].ndim)
+    if any(node.ndim != nodes[0].ndim for node in nodes):
+        raise call.error(f"inputs of shape {', '.join(str(node.shape) for node in nodes)} must have the same number of axes")
     filled = [node for node in nodes if node.shape[axis]] or nodes[:1]
     if len(filled) == 1:
         return filled[0]

@@ -98,15 +98,18 @@ def dropout(call: Call) -> Node | tuple[Node, Any]:
     x, read = call.node(0), call.attributes
     if call.version >= 12:
         read.integer("seed", 0, least=-(2**63), most=2**63)
-        ratio = float(call.array(1).reshape(())) if call.has(1) else 0.5
-        if call.has(2) and bool(call.array(2).reshape(())) and ratio > 0.0:
+        ratio = call.number(1) if call.has(1) else 0.5
+        if call.has(2) and bool(call.number(2)) and ratio > 0.0:
             raise call.error("training_mode is true, which asks for random numbers; leave it out, and train the network with clconv.train")
     else:
         ratio = read.number("ratio", 0.5)
         if call.version < 7:
             read.flag("is_test")
     kept: Node = F.dropout(x, ratio, call.training)
-    return kept if len(call.operation.outputs) < 2 else (kept, np.ones(x.shape, bool))
+    if len(call.operation.outputs) < 2:
+        return kept
+    call.reserve(x.spec.elements, 1)
+    return kept, np.ones(x.shape, bool)
 
 
 RULES: Rules = {

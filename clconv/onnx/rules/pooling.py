@@ -55,6 +55,7 @@ def _flat_indices(call: Call, places: Node, shape: tuple[int, ...], by_columns: 
     """Positions in planes as positions in the tensor."""
     if math.prod(shape) > MOST_EXACT:
         raise call.error(f"the input of shape {shape} has more than {MOST_EXACT} elements, too many to say where a maximum lies")
+    call.reserve(math.prod(shape[:2]))
     planes = _plane_numbers(shape[:2], len(shape)) * math.prod(shape[2:])
     body = Body((("y0", "x0 + x1"),))
     if by_columns and len(shape) > 3:
@@ -96,6 +97,7 @@ def max_unpool(call: Call) -> Node:
             raise call.error(f"an output of {list(wanted)} does not fit indices that count in what was pooled, {list(pooled)}")
         return make("unpool", x, places, size=pooled[2:])
     elements = math.prod(size)
+    call.reserve(4 * x.spec.elements)
     rows = np.asarray(found).reshape(x.shape) - _plane_numbers(x.shape[:2], x.ndim).astype(np.int64) * elements
     y = make("unpool", x, as_node(np.where((rows >= 0) & (rows < elements), rows, -1).astype(np.int32)), size=size)
     if len(wanted) != x.ndim or any(n < m for n, m in zip(wanted, y.shape, strict=True)):

@@ -30,6 +30,7 @@ def reduction(function: Reducing, axes_are_input: int, of_nothing: float = math.
         chosen = [call.axis(axis, x.ndim) for axis in axes] or ([] if nothing else list(range(x.ndim)))
         if any(x.shape[axis] == 0 for axis in chosen):
             shape = [1 if i in chosen else n for i, n in enumerate(x.shape) if keep or i not in chosen]
+            call.reserve(math.prod(shape), 4)
             return np.full(shape, of_nothing, np.float32)
         # Over no axes, what is done to each element is done all the same: an axis of one makes a reduction of it.
         if not chosen:

@@ -84,6 +84,8 @@ def _resized(
         ratios, outs = list(scales), [math.floor(n * scale) for n, scale in zip(before, scales, strict=True)]
     if any(out < 1 for out in outs):
         raise call.error(f"sizes {before} would become {outs}; every axis needs at least one element")
+    taps = [4 if not how.antialias else 4 * math.ceil(1 + 1 / min(ratio, 1.0)) for ratio in ratios]
+    call.reserve(sum(4 * out * count for out, count in zip(outs, taps, strict=True)))
     for place, (axis, out, scale) in enumerate(zip(axes, outs, ratios, strict=True)):
         part = (region[place], region[len(axes) + place]) if crops else (0.0, 1.0)
         if out == x.shape[axis] and scale == 1 and part == (0.0, 1.0):

@@ -9,6 +9,7 @@ import numpy as np
 from clconv.errors import GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops.shape import reshape, transpose
+from clconv.onnx.budget import check_shape
 from clconv.onnx.rules.base import Call, Rule, Rules, Value
 
 
@@ -18,8 +19,7 @@ def identity(call: Call) -> Value:
 
 def constant(call: Call) -> np.ndarray:
     """A value of the file: a tensor, or one number or a list of them."""
-    kinds = ("value", "value_float", "value_floats", "value_int", "value_ints")
-    name, value = call.attributes.any_of(*kinds)
+    name, value = call.attributes.any_of(value="tensor", value_float="float", value_floats="floats", value_int="int", value_ints="ints")
     return np.asarray(value, None if name == "value" else np.float32 if "float" in name else np.int64)
 
 
@@ -31,6 +31,8 @@ def constant_of_shape(call: Call) -> np.ndarray:
     shape = call.integers(0)
     if any(n < 0 for n in shape):
         raise call.error(f"shape {shape} must not be negative")
+    check_shape(shape, f"{call.operation.op_type}: gives")
+    call.reserve(math.prod(shape), value.itemsize)
     return np.broadcast_to(value.reshape(()), shape)
 
 

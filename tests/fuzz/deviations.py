@@ -1,0 +1,76 @@
+"""Where ONNX Runtime itself does not do as ONNX says: each with its reason, and with another way to write the same model.
+
+A difference counts as known only if ONNX Runtime, given the model in that other way, agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+Node = Any
+Written = Callable[[Any, Node, Callable[[np.ndarray], str]], Iterator[Node]]
+
+
+def _attribute(node: Node, name: str, default: Any) -> Any:
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def _lrn(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iterator[Node]:
+    """x / (bias + alpha / size * sum of squares) ** beta, each sum formed anew."""
+    size, own = int(_attribute(node, "size", 1)), node.output[0]
+    before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
+    yield helper.make_node("Mul", [node.input[0], node.input[0]], [f"{own} squares"])
+    yield helper.make_node("Pad", [f"{own} squares", constant(np.array([0, before, 0, 0, 0, after, 0, 0]))], [f"{own} padded"])
+    parts = [f"{own} part {i}" for i in range(size)]
+    for i, part in enumerate(parts):
+        last = constant(np.array([2**31 if i == size - 1 else i - size + 1]))
+        yield helper.make_node("Slice", [f"{own} padded", constant(np.array([i])), last, constant(np.array([1]))], [part])
+    yield helper.make_node("Sum", parts, [f"{own} sums"])
+    scale = np.float32(_attribute(node, "alpha", 1e-4) / size)
+    yield helper.make_node("Mul", [f"{own} sums", constant(scale)], [f"{own} scaled"])
+    yield helper.make_node("Add", [f"{own} scaled", constant(np.float32(_attribute(node, "bias", 1.0)))], [f"{own} base"])
+    yield helper.make_node("Pow", [f"{own} base", constant(np.float32(_attribute(node, "beta", 0.75)))], [f"{own} power"])
+    yield helper.make_node("Div", [node.input[0], f"{own} power"], [own])
+
+
+def _conv(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iterator[Node]:
+    """Zeros around the input, by a node of their own."""
+    pads, own = list(_attribute(node, "pads", ())), node.output[0]
+    if not any(pads):
+        yield node
+        return
+    half = len(pads) // 2
+    yield helper.make_node("Pad", [node.input[0], constant(np.array([0, 0, *pads[:half], 0, 0, *pads[half:]]))], [f"{own} padded"])
+    twin = type(node).FromString(node.SerializeToString())
+    twin.input[0] = f"{own} padded"
+    next(a for a in twin.attribute if a.name == "pads").ints[:] = [0] * len(pads)
+    yield twin
+
+
+DEVIATIONS: dict[str, tuple[str, Written]] = {
+    "LRN": ("LRN's sum of squares runs from channel to channel: what overflows, or is too small beside a large one, stays lost", _lrn),
+    "Conv": ("Conv leaves the padding's zeros out, which times an infinite weight are not a number", _conv),
+}
+
+
+def alternatives(proto: Any) -> Iterator[tuple[str, bytes]]:
+    """(why the results may differ, the model written so that they must not) for each deviation that the model may show."""
+    for op_type, (reason, written) in DEVIATIONS.items():
+        if any(node.op_type == op_type for node in proto.graph.node):
+            twin = type(proto).FromString(proto.SerializeToString())
+            graph, nodes = twin.graph, list(twin.graph.node)
+
+            def constant(array: np.ndarray, graph: Any = graph) -> str:
+                name = f"written out {len(graph.initializer)}"
+                graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+                return name
+
+            new = [each for node in nodes for each in (written(twin, node, constant) if node.op_type == op_type else (node,))]
+            new = [type(node).FromString(node.SerializeToString()) for node in new]
+            del graph.node[:]
+            graph.node.extend(new)
+            yield reason, twin.SerializeToString()

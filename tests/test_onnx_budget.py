@@ -1,0 +1,144 @@
+"""How much a file may ask for: small files that ask for much are refused before it is made, with node, what is asked and what there is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import clconv
+from clconv import nn
+from clconv.errors import DeviceError, OnnxError
+from clconv.onnx import load
+from clconv.onnx.budget import STEPS
+from clconv.onnx.estimate import result_bytes
+from clconv.onnx.host import evaluate
+from clconv.onnx.model import Attribute, Operation
+from clconv.runtime.context import traits_of
+from tests.onnx_support import ints, model, normal, one
+
+
+def folded(op_type: str, operands: dict[str, np.ndarray], **attributes: Any) -> Any:
+    """y = x + op_type(operands), which loading computes."""
+    nodes = [
+        helper.make_node(op_type, [name.strip("_") for name in operands], ["t"], name="here", **attributes),
+        helper.make_node("Cast", ["t"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "f"], ["y"]),
+    ]
+    return model(nodes, {"x": (1,)}, {name: array for name, array in operands.items() if name.strip("_")}, outputs=("y",))
+
+
+ONES = np.ones(2**17, np.int64)
+SMALL = np.ones((1, 1, 4, 4), np.int32)
+BOMBS: dict[str, tuple[str, Any]] = {
+    "tile": ("Tile: asks for 8796093022208 bytes", folded("Tile", {"a": ints(1), "r": ints(2**40)})),
+    "expand": ("Expand: asks for 8796093022208 bytes", folded("Expand", {"a": ints(1), "s": ints(2**20, 2**20)})),
+    "range": ("Range: asks for 9223372036854775816 bytes", folded("Range", {"a": np.int64(0), "b": np.int64(2**60), "c": np.int64(1)})),
+    "shape": ("ConstantOfShape: asks for 8589934588 bytes", folded("ConstantOfShape", {"s": ints(2**31 - 1)})),
+    "shapes": ("ConstantOfShape: gives a tensor of shape (2147483648, 2, 0)", folded("ConstantOfShape", {"s": ints(2**31, 2, 0)})),
+    "outer": ("Add: asks for 137438953472 bytes", folded("Add", {"a": ONES.reshape(-1, 1), "b": ONES})),
+    "gather": ("Gather: asks for 137438953472 bytes", folded("Gather", {"a": ONES.reshape(1, -1), "i": ONES * 0})),
+    "pad": ("Pad: asks for 8796160131200 bytes", folded("Pad", {"a": SMALL, "p": ints(0, 0, 2**20, 0, 0, 0, 0, 2**20)})),
+    "windows": ("MaxPool: asks for", folded("MaxPool", {"a": SMALL.astype(np.uint8)}, kernel_shape=[3, 3], pads=[2**20] * 4)),
+    "loops": ("MaxPool: would take 1073741824 steps", folded("MaxPool", {"a": np.ones((1, 1, 2**10, 2**10))}, kernel_shape=[32, 32])),
+    "resize": ("Resize: asks for", folded("Resize", {"a": SMALL, "": ints(), "s": np.array([1, 1, 1e5, 1e5], np.float32)})),
+    "table": ("Tile: asks for 8589934592 bytes", one("Tile", (1, 4), {"r": ints(1, 2**28)})),
+    "mirror": ("Pad: asks for 8589934624 bytes", one("Pad", (1, 4), {"p": ints(0, 2**30, 0, 0)}, mode="edge")),
+    "zeros": ("ReduceMax: asks for 8589934588 bytes", one("ReduceMax", (2**31 - 1, 0), axes=[1])),
+    "input": ("input 'x' is a tensor of shape (2, 4611686018427387904)", one("Relu", (2, 2**62))),
+    "result": ("Expand: gives a tensor of shape (1048576, 1048576)", one("Expand", (1, 1), {"s": ints(2**20, 2**20)})),
+}
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_what_asks_for_too_much(what: str) -> None:
+    sentence, proto = BOMBS[what]
+    start = time.perf_counter()
+    with pytest.raises(OnnxError) as caught:
+        load(proto)
+    text = str(caught.value)
+    assert text.startswith("made by hand: ") and sentence in text and (what == "input" or "here: " in text), text
+    assert time.perf_counter() - start < 2
+
+
+def test_each_takes_from_what_is_left() -> None:
+    """Twenty doublings, none of which is too much alone."""
+    nodes = [helper.make_node("Concat", [f"t{i}", f"t{i}"], [f"t{i + 1}"], name=f"n{i}", axis=0) for i in range(20)]
+    proto = model([*nodes, helper.make_node("Add", ["x", "t20"], ["y"])], {"x": (1,)}, {"t0": np.ones(1, np.float64)})
+    assert load(proto).trace((1,)).outputs[0].shape == (2**20,)
+    with pytest.raises(OnnxError, match="n16: Concat: asks for 1048576 bytes, 1048568 of the 2000000 that the file may take are taken"):
+        load(proto, max_bytes=2_000_000)
+
+
+def test_max_bytes_bounds_what_the_file_holds() -> None:
+    proto = one("Conv", (1, 4, 6, 6), {"w": normal(6, 4, 3, 3)})
+    with pytest.raises(OnnxError, match="made by hand: tensor 'w': asks for 864 bytes, 0 of the 800 that the file may take are taken"):
+        load(proto, max_bytes=800)
+    assert load(proto, max_bytes=864).max_bytes == 864
+    for wrong in (0, -1, 1.5, "1"):
+        with pytest.raises(OnnxError, match="max_bytes must be a number of bytes from 1 on"):
+            load(proto, max_bytes=wrong)  # type: ignore[arg-type]
+
+
+def test_max_bytes_bounds_what_the_network_takes(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused before the driver is asked for any memory, or to compile anything."""
+    monkeypatch.setattr("clconv.graph.compile.Executor", None)
+    proto = one("Conv", (1, 4, 60, 60), {"w": normal(6, 4, 3, 3)})
+    with pytest.raises(OnnxError) as caught:
+        clconv.compile(load(proto, max_bytes=100_000), (1, 4, 60, 60), queue)
+    text = str(caught.value)
+    assert text.startswith("made by hand: here: the network asks for ") and "max_bytes allows 100000: take a smaller batch" in text
+    with pytest.raises(OnnxError, match="max_bytes allows 1000: "):
+        clconv.compile(load(proto), (1, 4, 60, 60), queue, max_bytes=1000)
+    monkeypatch.setattr("clconv.graph.compile.traits_of", lambda device: replace(traits_of(device), global_memory_bytes=5000))
+    for asked in (None, 2**40):
+        with pytest.raises(OnnxError, match="the device has 5000: take a smaller batch"):
+            clconv.compile(load(proto), (1, 4, 60, 60), queue, max_bytes=asked)
+    with pytest.raises(DeviceError, match="the network asks for .* max_bytes allows 1000: "):
+        clconv.compile(nn.ReLU(), (1, 4, 60, 60), queue, max_bytes=1000)
+
+
+OPERANDS: dict[str, tuple[str, dict[str, Any], list[np.ndarray]]] = {
+    "Tile": ("Tile", {}, [SMALL, ints(1, 2, 3, 4)]),
+    "Expand": ("Expand", {}, [np.ones((4, 1), np.float32), ints(2, 1, 5)]),
+    "Range": ("Range", {}, [np.float32(1), np.float32(9.5), np.float32(0.25)]),
+    "Range down": ("Range", {}, [np.int64(9), np.int64(-3), np.int64(-2)]),
+    "ConstantOfShape": ("ConstantOfShape", {}, [ints(3, 4)]),
+    "Pad": ("Pad", {}, [SMALL, ints(0, 0, 1, 2, 0, 0, 3, 4)]),
+    "Gather": ("Gather", {"axis": 1}, [np.ones((3, 5)), ints(4, 1, 1)]),
+    "MatMul": ("MatMul", {}, [np.ones((2, 3, 4)), np.ones((4, 5))]),
+    "Gemm": ("Gemm", {"transB": 1}, [np.ones((3, 4)), np.ones((5, 4))]),
+    "Add": ("Add", {}, [np.ones((3, 1)), np.ones((2, 1, 4))]),
+    "Where": ("Where", {}, [np.ones((3, 1), bool), np.ones((1, 4)), np.ones((2, 1, 1))]),
+    "Resize": ("Resize", {"mode": "nearest"}, [SMALL.astype(np.float32), np.zeros(0, np.float32), np.array([1, 1, 2.5, 3], np.float32)]),
+    "Sizes": ("Resize", {}, [SMALL.astype(np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32), ints(1, 1, 9, 8)]),
+    "MaxPool": ("MaxPool", {"kernel_shape": (2, 2), "pads": (1, 1, 1, 1)}, [SMALL.astype(np.uint8)]),
+    "Conv": ("Conv", {"pads": (1, 1, 1, 1)}, [SMALL.astype(np.float64), np.ones((3, 1, 2, 2))]),
+    "ConvTranspose": ("ConvTranspose", {"strides": (3, 3)}, [SMALL.astype(np.float64), np.ones((1, 2, 4, 4))]),
+    "Concat": ("Concat", {"axis": 0}, [np.ones((2, 3)), np.ones((4, 3))]),
+}
+
+
+@pytest.mark.parametrize("what", OPERANDS)
+def test_estimates_are_bounds(what: str) -> None:
+    """Never less than what the operation then makes, and not absurdly more."""
+    op_type, given, values = OPERANDS[what]
+    kinds = {int: "int", tuple: "ints", str: "string"}
+    attributes = {name: Attribute(kinds[type(value)], value) for name, value in given.items()}
+    operation = Operation(op_type, "", tuple(f"v{i}" for i in range(len(values))), ("y",), attributes)
+    (made,) = evaluate(operation, 17, values)
+    assert made.nbytes <= result_bytes(operation, values) <= 40 * made.nbytes
+
+
+def test_steps_are_counted_together() -> None:
+    maps = np.ones((1, 1, 100, 100), np.uint8)
+    nodes = [helper.make_node("MaxPool", ["a"], [f"t{i}"], name=f"n{i}", kernel_shape=[60, 60]) for i in range(2)]
+    assert STEPS < 2 * 100 * 100 * 3600
+    proto = model([*nodes, helper.make_node("Add", ["t0", "t1"], ["t"]), helper.make_node("Cast", ["t"], ["f"], to=1),
+                   helper.make_node("Add", ["x", "f"], ["y"])], {"x": (1,)}, {"a": maps})  # fmt: skip
+    with pytest.raises(OnnxError, match="n0: MaxPool: would take 36000000 steps on the host, where all constants of a file together may"):
+        load(proto)
