@@ -17,7 +17,7 @@ EPILOGUE_ACTIVATIONS = ("relu", "leaky_relu")
 
 def optimise(graph: Graph) -> Graph:
     """All passes in their order."""
-    for rule in (drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, fuse_epilogue, fuse_elementwise):
+    for rule in PASSES:
         graph = rewrite(graph, rule)
     return graph
 
@@ -105,3 +105,6 @@ def _takes_epilogue(base: Node, context: Context) -> bool:
 
 def _needs(node: Node, wanted: Node) -> bool:
     return any(n is wanted for n in topological([node]))
+
+
+PASSES = (drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, fuse_epilogue, fuse_elementwise)
