@@ -51,6 +51,11 @@ def causal_conv(call: Call) -> tuple[Value, ...]:
     return (y if activation == "none" else F.silu(y)), state
 
 
+def whole_numbers(call: Call) -> Node:
+    """Convolution of whole numbers of 8 bits: where all are known, loading has computed it before."""
+    raise call.error("its operands are computed on the device, where there are no numbers of 8 bits; load the network before quantisation")
+
+
 def conv_transpose(call: Call) -> Node:
     x, w, bias = _operands(call)
     rank, read = x.ndim - 2, call.attributes
@@ -145,7 +150,9 @@ def _expanded(x: Node, lead: tuple[int, ...]) -> Node:
 RULES: Rules = {
     "CausalConvWithState": Rule(causal_conv, (2, 4), weights=(1, 2)),
     "Conv": Rule(conv, (2, 3), weights=(1, 2)),
+    "ConvInteger": Rule(whole_numbers, (2, 4), host=(0, 1, 2, 3)),
     "ConvTranspose": Rule(conv_transpose, (2, 3), weights=(1, 2)),
     "Gemm": Rule(gemm, (2, 3), weights=(1, 2)),
     "MatMul": Rule(matmul, (2, 2), weights=(0, 1)),
+    "QLinearConv": Rule(whole_numbers, (8, 9), host=tuple(range(9))),
 }
