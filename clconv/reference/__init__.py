@@ -36,6 +36,7 @@ from clconv.reference.normalisation import (
     rms_norm,
 )
 from clconv.reference.pointwise import (
+    activated,
     celu,
     elu,
     elu_backward,
@@ -75,6 +76,7 @@ from clconv.reference.resampling import adaptive_max_pool, instance_norm, interp
 from clconv.reference.rng import dropout_mask, philox4x32
 
 __all__ = [
+    "activated",
     "adaptive_avg_pool",
     "adaptive_avg_pool_backward",
     "adaptive_max_pool",

@@ -233,10 +233,13 @@ register(
 )
 
 
-def activation_backward(dy: Node, y: Node, activation: tuple[str, float]) -> Node:
-    """The gradient before a fused activation whose result is `y`: both kinds keep the sign, so y tells as well as its argument."""
-    name, slope = activation
-    return make("relu_backward", dy, y) if name == "relu" else make("leaky_relu_backward", dy, y, slope=slope)
+def activation_backward(dy: Node, y: Node, activation: tuple[str, *tuple[float, ...]]) -> Node:
+    """The gradient before a fused activation whose result is `y`: both kinds keep the sign, so y tells as well as its argument.
+
+    Others are fused only into graphs that hold their gradients already.
+    """
+    name, *numbers = activation
+    return make("relu_backward", dy, y) if name == "relu" else make("leaky_relu_backward", dy, y, slope=numbers[0])
 
 
 class Expand(MapOp):
