@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from tests.test_onnx_backend import Case, as_array, difference, disagreement, every_case
@@ -27,6 +26,8 @@ MISSING = {
 
 def by_onnx_runtime(case: Case) -> str | None:
     """What is wrong with ONNX Runtime's results, or None; whatever it raises is an answer."""
+    import onnxruntime
+
     try:
         session = onnxruntime.InferenceSession(case.model.SerializeToString(), providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_inputs()]
@@ -42,6 +43,8 @@ def by_onnx_runtime(case: Case) -> str | None:
 @pytest.mark.peers
 @pytest.mark.exhaustive
 def test_more_official_cases_pass_than_with_onnx_runtime(queue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    import onnxruntime
+
     onnxruntime.set_default_logger_severity(4)
     cases = [case for kind in KINDS for case in every_case(kind, ABOUT)]
     ours = {case.name: said for case in cases if (said := disagreement(case)) is not None}

@@ -3,8 +3,9 @@
     [conv|deconv|maxpool|avgpool] n8c48i56x56k64f3x3s2x1p1,2x0,1o0d1g2[:bwd_d|:bwd_w][:f16][+bias+relu+res]
 
 n batch, c input channels, i input size, k output channels, f kernel, s stride, p padding (begin,end per axis), o output_padding,
-d dilation, g groups. One number stands for all axes; defaults (stride 1, no padding ...) are left out on printing and accepted on
-reading. For deconv, c and i are its own input's. Pooling adds :ceil, :idx, :nopad (padding not counted) and :divN.
+d dilation, g groups. Instead of relu also leaky_relu(slope), clip(least,most), hardswish, silu. One number stands for all axes; defaults
+(stride 1, no padding ...) are left out on printing and accepted on reading. For deconv, c and i are its own input's. Pooling adds :ceil,
+:idx, :nopad (padding not counted) and :divN.
 """
 
 from __future__ import annotations
