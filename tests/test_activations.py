@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+import clconv
 import clconv.functional as F
 from clconv import nn
 from clconv.algorithms import applicable
@@ -140,6 +141,17 @@ def test_an_activation_of_0_that_is_not_0_stays_outside() -> None:
     """Channels that fill up a block, and the zeros around a map, would not be 0 any more."""
     graph = optimise(Written(lambda y, x, other: F.clamp(y, 0.5, 6.0)).trace(SHAPE))
     assert [n.op for n in topological(graph.outputs)][-1] == "clamp"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("function", [F.hardswish, F.silu, lambda y: F.clamp(y, 0.0, 6.0)], ids=["hardswish", "silu", "clip"])
+def test_nan_passes_through(function: Callable[..., Any], queue: Any) -> None:
+    net, x = Written(lambda y, x, other: function(y)), normal(*SHAPE)
+    x[1, 2, 3, 4] = np.nan
+    got = clconv.compile(net, SHAPE, queue, strict=True)(x).get()
+    wanted = evaluate(net, x)[0]
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert np.isnan(got).sum() == 4 * 9
 
 
 PROBLEMS = (

@@ -14,6 +14,7 @@ from clconv.graph.node import Node
 from clconv.graph.ops.conv import problem_of as conv_problem
 from clconv.graph.trace import Graph
 from clconv.problem import Pass
+from clconv.problem.conv import Activation
 
 Call = Callable[..., Any]
 
@@ -136,7 +137,7 @@ def _conv(node: Node) -> Call:
     return run
 
 
-def activation(kind: tuple[str, *tuple[float, ...]] | None) -> Call:
+def activation(kind: Activation | None) -> Call:
     """A fused activation, in place."""
     if kind is None:
         return lambda y: y

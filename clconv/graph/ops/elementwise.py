@@ -13,6 +13,7 @@ from clconv.errors import ArrayError, GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, as_node, make, register
 from clconv.problem import MapProblem
+from clconv.problem.conv import Activation
 from clconv.tensor import TensorSpec
 
 
@@ -233,7 +234,7 @@ register(
 )
 
 
-def activation_backward(dy: Node, y: Node, activation: tuple[str, *tuple[float, ...]]) -> Node:
+def activation_backward(dy: Node, y: Node, activation: Activation) -> Node:
     """The gradient before a fused activation whose result is `y`: both kinds keep the sign, so y tells as well as its argument.
 
     Others are fused only into graphs that hold their gradients already.
