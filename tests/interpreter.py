@@ -70,13 +70,7 @@ def _conv(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> Result
     else:
         y = reference.conv_backward_data(a, b, problem.geometry, problem.size)
         y = y if bias is None else y + bias.reshape(1, -1, *(1,) * (y.ndim - 2))
-    return (_epilogue(y + extra[0] if problem.epilogue.residual else y, problem.epilogue.activation),)
-
-
-def _epilogue(y: np.ndarray, activation: tuple[str, float] | None) -> np.ndarray:
-    if activation is None:
-        return y
-    return reference.relu(y) if activation[0] == "relu" else reference.leaky_relu(y, activation[1])
+    return (reference.activated(y + extra[0] if problem.epilogue.residual else y, *(problem.epilogue.activation or ())),)
 
 
 def _matmul(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> Results:
@@ -84,7 +78,7 @@ def _matmul(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> Resu
     y = (a.swapaxes(-1, -2) if flags.get("transpose_a") else a) @ (b.swapaxes(-1, -2) if flags.get("transpose_b") else b)
     for extra in rest:
         y = y + extra
-    return (_epilogue(y, flags.get("activation")),)
+    return (reference.activated(y, *(flags.get("activation") or ())),)
 
 
 def _pool(node: Node, x: np.ndarray) -> Results:
