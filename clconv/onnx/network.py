@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,11 @@ from clconv.graph.network import Network, Parameter
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
 from clconv.graph.trace import scope
+from clconv.onnx.fallback import Fallback, Placement
 from clconv.onnx.host import evaluate
 from clconv.onnx.model import Dimensions, Model, Operation
 from clconv.onnx.reading import consumers
-from clconv.onnx.rules import RULES, Batch, Call, Value
+from clconv.onnx.rules import Batch, Call, Rule, Value, rule_of
 from clconv.onnx.weights import sorted_tensors
 
 ON_DEVICE = ("float32", "float16")
@@ -26,7 +29,7 @@ class OnnxNetwork(Network):
     `input_shape` is what the file was written for: a tuple, or a dict by name for several inputs; None where it leaves a size open.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, fallback: Fallback | None = None) -> None:
         self.dimensions: dict[str, Dimensions] = dict(model.inputs)
         self.output_names = model.outputs
         self.version, self.types = model.version, dict(model.types)
@@ -35,6 +38,7 @@ class OnnxNetwork(Network):
         self._parameters, self._arrays = tensors.parameters, tensors.arrays
         self._statistics = tensors.statistics
         self._halves = frozenset(name for name, array in model.tensors.items() if array.dtype == np.float16)
+        self._fallback = fallback
         self.name_parameters()
 
     @property
@@ -54,12 +58,18 @@ class OnnxNetwork(Network):
         return name in self._statistics
 
     def input_type(self, name: str) -> str:
-        return "float16" if self.types.get(name) == "float16" else "float32"
+        declared = self.types.get(name, "unknown")
+        if self._fallback is not None and declared != "unknown":
+            return declared
+        return "float16" if declared == "float16" else "float32"
 
     def host_inputs(self) -> frozenset[str]:
-        """Inputs that decide over shapes and the like, so that they must be known before anything runs: see `with_values`."""
-        readers = consumers(self._operations)
-        return frozenset(name for name in self.dimensions if any(slot in RULES[o.op_type].host for o, slot in readers.get(name, ())))
+        """Inputs that decide over shapes and the like, so that they must be known before anything runs: see `with_values`. Where the host
+        may compute, it takes these as well."""
+        if self._fallback is not None:
+            return frozenset()
+        readers = ((name, rule_of(o), slot) for name, uses in consumers(self._operations).items() for o, slot in uses)
+        return frozenset(name for name, rule, slot in readers if name in self.dimensions and rule is not None and slot in rule.host)
 
     def with_values(self, **values: np.ndarray) -> OnnxNetwork:
         """The same network with some of its inputs known: shapes, axes and indices that a file leaves open, or tensors of types that are
@@ -97,30 +107,45 @@ class OnnxNetwork(Network):
         values |= dict(zip(self.dimensions, inputs, strict=True))
         from_input = set(self.dimensions)
         batch = self._batch(inputs)
+        placement = None if self._fallback is None else Placement(self._fallback, dict(zip(self.dimensions, inputs, strict=True)))
         for operation in self._operations:
             with scope(operation.place):
-                results = self._apply(operation, values, from_input, batch)
-            if from_input.intersection(operation.inputs):
+                results = self._apply(operation, values, from_input, batch, placement)
+            if from_input.intersection(operation.reads):
                 from_input.update(operation.outputs)
             values.update(zip(operation.outputs, results, strict=False))
+        if self._fallback is not None:
+            self._fallback.warn()
         return tuple(values[name] for name in self.output_names)
 
     def _parameter(self, name: str, parameter: Parameter) -> Node:
         """Its node, in the type that the file has it in."""
         return make("cast", parameter.node, dtype="float16") if name in self._halves else parameter.node
 
-    def _apply(self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch) -> tuple[Value, ...]:
-        missing = next((name for name in operation.inputs if name and name not in values), None)
+    def _apply(
+        self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch, placement: Placement | None
+    ) -> tuple[Value, ...]:
+        missing = next((name for name in operation.reads if name and name not in values), None)
         if missing is not None:
             giver = next(o for o in self._operations if missing in o.outputs)
             raise OnnxError(
                 f"{operation.op_type}: reads {missing!r}, output {giver.outputs.index(missing)} of {giver.op_type} {giver.place!r}, "
                 "which is not supported; only the outputs before it are"
             )
-        rule = RULES[operation.op_type]
-        given = [self._operand(name, values, slot in rule.host) for slot, name in enumerate(operation.inputs)]
-        if given and not any(isinstance(value, Node) for value in given):
+        rule = rule_of(operation)
+        hosts = () if rule is None else rule.host
+        given = [self._operand(name, values, slot in hosts) for slot, name in enumerate(operation.reads)]
+        if rule is not None and given and not any(isinstance(value, Node) for value in given):
             return evaluate(operation, self.version, [value for value in given if not isinstance(value, Node)])
+        apply = None if rule is None else partial(self._by_rule, rule, operation, given, from_input, batch)
+        if placement is not None:
+            return placement.apply(operation, given, apply)
+        assert apply is not None, "loading refuses operators without a rule"
+        return apply()
+
+    def _by_rule(
+        self, rule: Rule, operation: Operation, given: Sequence[Value | None], from_input: set[str], batch: Batch
+    ) -> tuple[Value, ...]:
         call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch)
         results = rule.apply(call)
         call.attributes.close()
@@ -151,7 +176,7 @@ class OnnxNetwork(Network):
                 )
             if name in self.host_inputs():
                 raise OnnxError(f"{self._source}: input {name!r} decides what runs; give its value first: net.with_values({name}=array)")
-            if self.types.get(name, "float32") not in ON_DEVICE:
+            if self._fallback is None and self.types.get(name, "float32") not in ON_DEVICE:
                 raise OnnxError(
                     f"{self._source}: input {name!r} holds {self.types[name]}; what is not float must be known before anything runs: "
                     f"net.with_values({name}=array)"
@@ -175,7 +200,7 @@ def check_traceable(net: OnnxNetwork, source: str) -> None:
     """Whether the file fits together at the sizes it gives; a first axis that is left open is tried with 1."""
     shapes = {name: (1, *sizes[1:]) if sizes and isinstance(sizes[0], str) else sizes for name, sizes in net.dimensions.items()}
     if any(isinstance(n, str) for sizes in shapes.values() for n in sizes) or any(
-        net.types.get(name) not in ON_DEVICE or name in net.host_inputs() for name in shapes
+        net.input_type(name) != net.types.get(name) or name in net.host_inputs() for name in shapes
     ):
         return
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from clconv.graph.network import Parameter
 from clconv.onnx.model import Model, Operation
 from clconv.onnx.reading import consumers
-from clconv.onnx.rules import RULES, Batch, Call
+from clconv.onnx.rules import RULES, Batch, Call, rule_of
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,10 @@ def sorted_tensors(model: Model) -> Tensors:
 def _uses(name: str, readers: Mapping[str, list[tuple[Operation, int]]], per_channel: bool) -> Iterator[str]:
     """What a tensor is read as ("weight", "statistic", "host", "operand"), followed through operations that only move its elements."""
     for operation, slot in readers.get(name, ()):
-        rule = RULES[operation.op_type]
-        if slot in rule.host:
+        rule = rule_of(operation)
+        if rule is None:
+            yield "operand"
+        elif slot in rule.host:
             yield "host"
         elif rule.moves:
             yield from _uses(operation.outputs[0], readers, per_channel)
