@@ -32,7 +32,7 @@ def _attribute(onnx: Any, name: str, attribute: Attribute) -> Any:
 
 
 def model_of(nodes: Sequence[Any], types: Mapping[str, Any], known: Mapping[str, np.ndarray], opsets: Mapping[str, int]) -> Any:
-    """A ModelProto: `types` are those of its inputs by name (TypeProto), `known` has the values of some; all that nodes give is an output."""
+    """A ModelProto: `types` are those of its inputs by name (TypeProto), `known` has the values of some."""
     onnx = onnx_package()
     tensors = [onnx.numpy_helper.from_array(array, name) for name, array in known.items()]
     inputs = [onnx.helper.make_value_info(name, kind) for name, kind in types.items() if name not in known]
