@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from clconv.errors import ArrayError, UnsupportedError
+from clconv.errors import ArrayError
 from clconv.graph.node import Node
-from clconv.graph.ops.host import on_device
 from clconv.graph.stages import is_host
 from clconv.runtime import arrays
 from clconv.tensor import TensorSpec
@@ -58,13 +57,9 @@ class Values:
         return self._device[key]
 
     def result(self, node: Node) -> Any:
-        """A device array for the caller, also of types that no kernel knows."""
-        if on_device(node.spec):
-            return self.device(node)
-        value = self._host[_key(node)]
-        if not isinstance(value, np.ndarray) or value.dtype.hasobject:
-            raise UnsupportedError(f"{node.label}: gives {node.dtype}, which no array on a device holds; name other outputs when loading")
-        return arrays.uploaded(value, self._queue)
+        """A device array for the caller; from the host in whatever type and shape it has become."""
+        key = _key(node)
+        return self._device[key] if key in self._device else arrays.uploaded(self._host[key], self._queue)
 
 
 def host_input(value: Any, spec: TensorSpec, what: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from clconv.graph.host_values import Values, described, host_input
 from clconv.graph.network import Network
 from clconv.graph.node import Node, input_node, topological
 from clconv.graph.ops import make
-from clconv.graph.ops.host import on_device
+from clconv.graph.ops.host import NOT_IN_ARRAYS, on_device
 from clconv.graph.schedule import Step
 from clconv.graph.stages import DeviceStage, HostStage, Stage, stages
 from clconv.graph.trace import Graph
@@ -51,6 +51,9 @@ class HybridRun(Run):
         self.runs = [run for _, run in self._stages if run is not None]
         self._host_nodes = [node for stage, _ in self._stages if isinstance(stage, HostStage) for node in stage.nodes]
         self._copies: dict[int, Run] = {}
+        for node in graph.outputs:
+            if node.dtype in NOT_IN_ARRAYS:
+                raise UnsupportedError(f"{node.label}: gives {node.dtype}, which no array on a device holds; name other outputs")
 
     def __call__(self, *inputs: Any, out: Any = None, scalars: Mapping[str, float] | None = None, **named: Any) -> Any:
         """As of any run; `out` is filled at the end."""

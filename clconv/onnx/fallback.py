@@ -10,7 +10,7 @@ import numpy as np
 
 from clconv.errors import ArrayError, ClconvError, FallbackWarning, OnnxError, UnsupportedError
 from clconv.graph.node import Node
-from clconv.graph.ops.host import OPEN, host, on_device
+from clconv.graph.ops.host import OPEN, SEQUENCE, host, on_device
 from clconv.onnx.hosted import Hosted
 from clconv.onnx.model import Model, Operation
 from clconv.onnx.protos import inferred, node_proto, tensor_type, type_of
@@ -20,8 +20,6 @@ from clconv.tensor import TensorSpec
 
 NO_RULE = "there is no rule for this operator"
 RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
-SEQUENCE = "sequence"
-"""What stands for the element type of a value that is no tensor."""
 
 
 class Fallback:
@@ -102,21 +100,26 @@ class Placement:
         return found if found is not None else tensor_type(_of_file(self._fallback.types, name, node), node.shape)
 
     def _outputs(self, function: Hosted) -> list[Any]:
-        """The ONNX types of the results: what ONNX infers, and where it knows no shape of a loop or a branch, what zeros give.
-
-        Of the latter a run finds out whether it was right.
+        """The ONNX types of the results: what ONNX infers, and where it knows no shape, what zeros give. Whether those were right, a run
+        finds out; where whole numbers are read, which may be a shape, they are not even tried unless it is a loop or a branch.
         """
         proto = node_proto(function.node)
         given = {**function.types, **{name: type_of(value) for name, value in function.known.items()}}
-        found = inferred([proto], given, function.known, function.opsets)
+        wrong: OnnxError | None = None
+        try:
+            found = inferred([proto], given, function.known, function.opsets, strict=True)
+        except OnnxError as error:
+            wrong, found = error, inferred([proto], given, function.known, function.opsets)
         types = [found.get(name) for name in proto.output]
-        if any(kind is None or (_is_tensor(kind) and not kind.tensor_type.HasField("shape")) for kind in types):
-            results = function([_zeros(function.types[name]) for name in function.names])
-            tried = [type_of(result) for result in results]
-            types = [
-                a if a is not None and (not _is_tensor(a) or a.tensor_type.HasField("shape")) else b
-                for a, b in zip(types, tried, strict=True)
-            ]
+        if all(kind is not None and _has_shape(kind) for kind in types):
+            return types
+        plain = all(_is_tensor(kind) and "float" in _spec(kind).dtype and OPEN not in _spec(kind).shape for kind in function.types.values())
+        if plain or None in types or any(attribute.kind == "graph" for attribute in function.node.attributes.values()):
+            try:
+                tried = [type_of(result) for result in function([_zeros(function.types[name]) for name in function.names])]
+            except OnnxError as error:
+                raise (wrong or error) from error
+            types = [a if a is not None and _has_shape(a) else b for a, b in zip(types, tried, strict=True)]
         return types
 
 
@@ -128,12 +131,16 @@ def _is_tensor(kind: Any) -> bool:
     return bool(kind.WhichOneof("value") == "tensor_type")
 
 
+def _has_shape(kind: Any) -> bool:
+    return not _is_tensor(kind) or bool(kind.tensor_type.HasField("shape"))
+
+
 def _spec(kind: Any) -> TensorSpec:
     """The shape and element type of an ONNX type, as nodes have them."""
     if not _is_tensor(kind):
         return TensorSpec((OPEN,), SEQUENCE)
     tensor = kind.tensor_type
-    shape = tuple(d.dim_value if d.HasField("dim_value") else OPEN for d in tensor.shape.dim)
+    shape = tuple(d.dim_value if d.HasField("dim_value") else OPEN for d in tensor.shape.dim) if tensor.HasField("shape") else (OPEN,)
     return TensorSpec(shape, str(onnx_package().helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
 
 

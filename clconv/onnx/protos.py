@@ -41,16 +41,18 @@ def model_of(nodes: Sequence[Any], types: Mapping[str, Any], known: Mapping[str,
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(*entry) for entry in opsets.items()])
 
 
-def inferred(nodes: Sequence[Any], types: Mapping[str, Any], known: Mapping[str, np.ndarray], opsets: Mapping[str, int]) -> dict[str, Any]:
+def inferred(
+    nodes: Sequence[Any], types: Mapping[str, Any], known: Mapping[str, np.ndarray], opsets: Mapping[str, int], strict: bool = False
+) -> dict[str, Any]:
     """What ONNX says of the types and shapes of the values that nodes give, by name; what it cannot say is left out.
 
-    Raises OnnxError where it finds that a node does not take what it reads.
+    `strict` raises OnnxError where it finds that a node does not take what it reads.
     """
     onnx = onnx_package()
     arrays = {name: array for name, array in known.items() if isinstance(array, np.ndarray)}
     shapes = {name: array for name, array in arrays.items() if array.dtype.kind in "ib" and array.size <= LARGEST_SHAPE}
     try:
-        graph = onnx.shape_inference.infer_shapes(model_of(nodes, types, shapes, opsets), strict_mode=len(nodes) == 1).graph
+        graph = onnx.shape_inference.infer_shapes(model_of(nodes, types, shapes, opsets), strict_mode=strict).graph
     except Exception as error:  # of several kinds, without a common base
         raise OnnxError(str(error).strip().rpartition("\n")[2]) from error
     return {value.name: value.type for value in (*graph.value_info, *graph.output) if value.type.WhichOneof("value")}

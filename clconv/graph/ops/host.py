@@ -13,6 +13,10 @@ from clconv.tensor import DTYPES, TensorSpec
 OPEN = -1
 """A size that only the values decide. What has one stays on the host."""
 
+SEQUENCE, TEXT = "sequence", "object"
+NOT_IN_ARRAYS = (SEQUENCE, TEXT)
+"""What stands for the element type of lists of arrays, and of text."""
+
 
 class HostFunction(Protocol):
     """`operation` is what reports call it, `reason` why it is not computed on the device."""
