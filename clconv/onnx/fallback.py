@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -54,7 +55,15 @@ class Fallback:
         if new:
             listed = "; ".join(f"{op_type} ({', '.join(places)})" for op_type, places in new.items())
             message = f"{self.source}: computed on the host, as fallback=\"host\" allows, slowly and without gradients: {listed}"
-            warnings.warn(message, FallbackWarning, stacklevel=4)
+            warnings.warn(message, FallbackWarning, stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """How far up the line of the caller stands who is no part of this library."""
+    frame, level = sys._getframe(1), 0
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "clconv":
+        frame, level = frame.f_back, level + 1
+    return level + 1
 
 
 class Placement:

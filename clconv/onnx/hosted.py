@@ -32,7 +32,7 @@ class Hosted:
 
     @property
     def operation(self) -> str:
-        return f"{self.node.op_type}, on the host"
+        return self.node.op_type
 
     def prepare(self) -> None:
         """Raises whatever the reference implementation raises for an operator that it does not know."""

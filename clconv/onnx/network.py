@@ -48,6 +48,11 @@ class OnnxNetwork(Network):
             return None
         return next(iter(shapes.values())) if len(shapes) == 1 else shapes
 
+    @property
+    def operators(self) -> dict[str, str]:
+        """The operator of each node by name, as the file calls them."""
+        return {operation.place: operation.op_type for operation in self._operations}
+
     def named_parameters(self) -> dict[str, Parameter]:
         return dict(self._parameters)
 
