@@ -9,6 +9,7 @@ import numpy as np
 
 from clconv.errors import ArrayError
 from clconv.graph.node import Node
+from clconv.graph.ops.host import OPEN
 from clconv.graph.stages import is_host
 from clconv.runtime import arrays
 from clconv.tensor import TensorSpec
@@ -77,7 +78,8 @@ def described(nodes: Sequence[Node]) -> str:
     >>> described([])
     '()'
     """
-    return "(" + ", ".join(f"{n.dtype} " + "x".join("?" if size < 0 else str(size) for size in n.shape) for n in nodes) + ")"
+    shapes = ["x".join("?" if size == OPEN else str(size) for size in node.shape) or "scalar" for node in nodes]
+    return "(" + ", ".join(f"{node.dtype} {shape}" for node, shape in zip(nodes, shapes, strict=True)) + ")"
 
 
 def _key(node: Node) -> Key:
