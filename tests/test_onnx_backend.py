@@ -25,14 +25,16 @@ from clconv.onnx import backend
 # fmt: off
 OPERATORS = frozenset((
     "Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool", "MaxUnpool",
-    "BatchNormalization", "InstanceNormalization", "LRN", "Dropout", "Gemm", "MatMul", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu",
-    "Celu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Gelu", "Clip", "ThresholdedRelu", "Softmax",
+    "BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization",
+    "MeanVarianceNormalization", "LpNormalization", "CausalConvWithState",
+    "LRN", "Dropout", "Gemm", "MatMul", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu",
+    "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Gelu", "Clip", "ThresholdedRelu", "Softmax",
     "LogSoftmax", "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal",
     "Floor", "Ceil", "Erf", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Where", "Concat", "Split", "Slice",
     "Gather", "Pad", "Resize", "Upsample", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "ReduceL1",
     "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
     "ReduceSumSquare", "ArgMax", "ArgMin", "Cast", "Shape", "ConstantOfShape", "Constant", "Identity", "DepthToSpace", "SpaceToDepth",
-    "Range",
+    "Range", "Size", "CastLike",
 ))
 # fmt: on
 

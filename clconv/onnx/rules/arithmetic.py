@@ -107,18 +107,40 @@ def clip(call: Call) -> Node:
 
 def cast(call: Call) -> Node:
     """What is computed on the device is float; whole numbers and truth values are kept as floats that hold them, bfloat16 as float32."""
-    x, to = call.node(0), call.attributes.integer("to")
+    to = call.attributes.integer("to")
+    _check_rounding(call)
+    return _as_type(call, to, f"attribute to is {to}")
+
+
+def cast_like(call: Call) -> Node:
+    """To the element type of the second input, which on the device is one of those that are computed there."""
+    like = call.value(1)
+    _check_rounding(call)
+    if isinstance(like, Node):
+        result: Node = F.cast(call.node(0), like.dtype)
+        return result
+    named = {"bool": BOOL, "float32": FLOAT, "float16": FLOAT16, "float64": DOUBLE, "bfloat16": BFLOAT16}
+    to = WHOLE_NUMBERS[0] if like.dtype.kind in "iu" else named.get(str(like.dtype), 0)
+    return _as_type(call, to, f"input 1 holds {like.dtype}")
+
+
+def _check_rounding(call: Call) -> None:
+    """Attributes about types of 8 bits, which are read for being well formed."""
     if call.version >= 19:
         call.attributes.flag("saturate", True)
     if call.version >= 24:
         call.attributes.text("round_mode", "up", ("up", "down", "nearest"))
+
+
+def _as_type(call: Call, to: int, what: str) -> Node:
+    x = call.node(0)
     if to == BOOL:
         return 1.0 - F.eq(x, 0.0)
     real = x if x.dtype != "int32" else x * 1.0
     if to in WHOLE_NUMBERS:
         return x if x.dtype == "int32" else F.trunc(x)
     if to not in (FLOAT, FLOAT16, DOUBLE, BFLOAT16):
-        raise call.error(f"attribute to is {to}; what the device computes can become float, float16, double, whole numbers and bool")
+        raise call.error(f"{what}; what the device computes can become float, float16, double, whole numbers and bool")
     result: Node = F.cast(real, "float16" if to == FLOAT16 else "float32")
     return result
 
@@ -127,6 +149,7 @@ RULES: Rules = {
     "Abs": Rule(unary(F.abs), (1, 1)),
     "Add": Rule(several(F.add), (2, 2), factors=(0, 1)),
     "Cast": Rule(cast, (1, 1)),
+    "CastLike": Rule(cast_like, (2, 2)),
     "Ceil": Rule(unary(F.ceil), (1, 1)),
     "Clip": Rule(clip, (1, 3)),
     "Div": Rule(several(F.div), (2, 2)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 import clconv.functional as F
@@ -17,6 +19,11 @@ def shape_of(call: Call) -> np.ndarray:
     shape, read = call.value(0).shape, call.attributes
     start, end = (read.integer("start", 0), read.integer("end", len(shape))) if call.version >= 15 else (0, len(shape))
     return np.asarray(shape[slice(start, end)], np.int64)
+
+
+def size_of(call: Call) -> np.ndarray:
+    """The number of elements."""
+    return np.asarray(math.prod(call.value(0).shape), np.int64)
 
 
 def slice_of(call: Call) -> Node | np.ndarray:
@@ -191,6 +198,7 @@ RULES: Rules = {
     "Pad": Rule(pad, (1, 4), host=(1, 2, 3)),
     "Range": Rule(known_range, (3, 3), host=(0, 1, 2)),
     "Shape": Rule(shape_of, (1, 1)),
+    "Size": Rule(size_of, (1, 1)),
     "Slice": Rule(slice_of, (1, 5), host=(1, 2, 3, 4)),
     "SpaceToDepth": Rule(space_to_depth, (1, 1)),
     "Split": Rule(split, (1, 2), host=(1,)),
