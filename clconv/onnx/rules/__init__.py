@@ -4,6 +4,7 @@ from clconv.onnx.model import Operation
 from clconv.onnx.rules import (
     activation,
     arithmetic,
+    composed,
     convolution,
     indexing,
     layer_normalisation,
@@ -15,7 +16,7 @@ from clconv.onnx.rules import (
 )
 from clconv.onnx.rules.base import Batch, Call, Rule, Rules, Value
 
-FAMILIES = (convolution, pooling, normalisation, layer_normalisation, activation, arithmetic, reduction, shape, indexing, resize)
+FAMILIES = (convolution, pooling, normalisation, layer_normalisation, activation, arithmetic, composed, reduction, shape, indexing, resize)
 RULES: Rules = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 
 
