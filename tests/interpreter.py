@@ -178,8 +178,8 @@ def _reduce(node: Node, op: ReduceOp, operands: list[np.ndarray]) -> Results:
 
 
 FUNCTIONS = {
-    "exp": np.exp, "expm1": np.expm1, "sqrt": np.sqrt, "tanh": np.tanh, "log": np.log, "log1p": np.log1p, "pown": np.power, "where": np.where,
-    "erf": np.vectorize(math.erf), "NAN": np.nan, "INFINITY": np.inf,
+    "exp": np.exp, "expm1": np.expm1, "sqrt": np.sqrt, "tanh": np.tanh, "log": np.log, "log1p": np.log1p, "pown": np.power,
+    "where": np.where, "erf": np.vectorize(math.erf), "NAN": np.nan, "INFINITY": np.inf,
 }  # fmt: skip
 
 
