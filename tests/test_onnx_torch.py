@@ -12,6 +12,7 @@ import pytest
 
 import clconv
 import clconv.onnx
+from clconv.errors import FallbackWarning, OnnxError
 
 pytestmark = pytest.mark.peers
 
@@ -29,9 +30,8 @@ def modules() -> dict[str, Any]:
 
         def __init__(self) -> None:
             super().__init__()
-            self.body = nn.Sequential(
-                nn.Conv2d(8, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
-            )
+            first, second = nn.Conv2d(8, 16, 3, 2, 1, bias=False), nn.Conv2d(16, 16, 3, 1, 1, bias=False)
+            self.body = nn.Sequential(first, nn.BatchNorm2d(16), nn.ReLU(), second, nn.BatchNorm2d(16))
             self.shortcut = nn.Sequential(nn.Conv2d(8, 16, 1, 2, bias=False), nn.BatchNorm2d(16))
 
         def forward(self, x: Any) -> Any:
@@ -106,8 +106,15 @@ def exported(module: Any, example: Any, path: Path, modern: bool, open_batch: bo
         logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("modern", [True, False], ids=["dynamo", "older"])
-@pytest.mark.parametrize("name", ["residual", "excited", "channels", "mixed", "classifier", "upwards", "pooled"])
+NAMES = ("residual", "excited", "channels", "mixed", "classifier", "upwards", "pooled")
+# The modern exporter takes seconds a module.
+BY_BOTH = [
+    *(pytest.param(name, False, id=f"{name}, older exporter") for name in NAMES),
+    *(pytest.param(name, True, id=name, marks=() if name == "mixed" else pytest.mark.exhaustive) for name in NAMES),
+]
+
+
+@pytest.mark.parametrize(("name", "modern"), BY_BOTH)
 def test_a_module_gives_what_it_gives_in_pytorch(queue: Any, tmp_path: Path, name: str, modern: bool) -> None:
     """At the batch of the example and at another one."""
     import torch
@@ -121,6 +128,36 @@ def test_a_module_gives_what_it_gives_in_pytorch(queue: Any, tmp_path: Path, nam
             wanted = module(x).numpy()
         got = clconv.compile(net, tuple(x.shape), queue)(x.numpy()).get()
         assert got.shape == wanted.shape
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_a_recurrent_reader_runs_with_the_hosts_help(queue: Any, tmp_path: Path) -> None:
+    """Convolutions, a bidirectional LSTM of two layers over the columns of the map, and a linear layer for every column."""
+    import torch
+    from torch import nn
+
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = nn.Sequential(nn.Conv2d(8, 4, 3, padding=1), nn.ReLU())
+            self.reader = nn.LSTM(4 * SIZE, 6, num_layers=2, bidirectional=True, batch_first=True)
+            self.letters = nn.Linear(12, 5)
+
+        def forward(self, x: Any) -> Any:
+            columns, _ = self.reader(self.maps(x).flatten(1, 2).transpose(1, 2))
+            return self.letters(columns)
+
+    module = alive(Reader())
+    exported(module, torch.randn(2, CHANNELS, SIZE, SIZE), tmp_path / "model.onnx", modern=False)
+    with pytest.raises(OnnxError, match="not supported: .*LSTM"):
+        clconv.onnx.load(tmp_path / "model.onnx")
+    with pytest.warns(FallbackWarning, match="LSTM"):
+        net = clconv.onnx.load(tmp_path / "model.onnx", fallback="host")
+    for batch in (2, 3):
+        x = torch.randn(batch, CHANNELS, SIZE, SIZE)
+        with torch.no_grad():
+            wanted = module(x).numpy()
+        got = clconv.compile(net, tuple(x.shape), queue)(x.numpy()).get()
         np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
 
 

@@ -74,7 +74,7 @@ def test_one_step_by_hand() -> None:
     i = 0.1 * 2.0 + 0.2                   # 1 + 0.5 + 0.25 * 2 = 2
     cell = (1 - i) * 2 + i * (2 * 3 + 1)  # 4 + 0.5, clipped to 3
     o = 0.1 * 3 + 0.2                     # 2 + 0.5 + 0.5 * cell = 4.5, clipped to 3
-    np.testing.assert_allclose([c.item(), h.item(), y.item()], [cell, o * 3, o * 3], rtol=1e-6)
+    np.testing.assert_allclose([c.item(), h.item(), y.item()], [cell, o * cell, o * cell], rtol=1e-6)
 
 
 def test_refusals() -> None:

@@ -110,14 +110,14 @@ def _read(
 
 
 def _lstm(own: Direction, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Gates in the order input, output, forget, cell."""
+    """Gates in the order input, output, forget, cell. The cell itself is not clipped, as in ONNX Runtime."""
     h, c = state
     i, o, f, g = np.split(x + h @ own.recurrent.T + own.bias[0] + own.bias[1], 4, axis=1)
     p_i, p_o, p_f = np.split(own.peepholes, 3)
     i = own.act(0, i + p_i * c)
     f = 1 - i if own.coupled else own.act(0, f + p_f * c)
     c = f * c + i * own.act(1, g)
-    return own.act(0, o + p_o * c) * own.act(2, c), c
+    return own.act(0, o + p_o * c) * own.functions[2](c), c
 
 
 def _gru(own: Direction, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
