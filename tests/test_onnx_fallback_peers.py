@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pyopencl.array as cla
 import pytest
 from onnx import TensorProto, helper
 
@@ -66,7 +67,15 @@ def test_recurrent_layers(queue: Any, name: str) -> None:
 
 
 def test_a_recurrent_network(queue: Any) -> None:
-    compared(queue, recurrent_network(), normal(1, 3, 8, 8))
+    """Also from a device array and into every other element of one, with old memory full of NaN."""
+    x = normal(1, 3, 8, 8)
+    run = compared(queue, recurrent_network(), x)
+    wanted, every = run(x).get(), cla.zeros(queue, (1, 10), np.float32)
+    run.poison()
+    run(cla.to_device(queue, x), out=every[:, ::2])
+    np.testing.assert_array_equal(every.get(), np.stack([wanted, np.zeros_like(wanted)], 2).reshape(1, 10))
+    assert run.memory["activations"] == run.held_bytes > 0 and run.retune() == 0 and len(run.launches) == run.launch_count
+    assert "__kernel" in run.source("conv")
 
 
 def test_host_nodes_first_in_the_middle_of_branches_and_last(queue: Any) -> None:
