@@ -315,6 +315,7 @@ def compile_graph(
 
 def _run(graph: Graph, queue: Any, options: Options, network: Network | None = None) -> Run:
     """A run of the graph; where the host has a part in it, one that takes turns."""
+    check_graph(graph)
     if has_host_part(graph):
         from clconv.graph.hybrid import HybridRun
 
