@@ -167,7 +167,7 @@ def test_the_three_lines_of_the_readme(queue: Any, tmp_path: Path, monkeypatch: 
 
     monkeypatch.chdir(tmp_path)
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    lines = readme.partition("From PyTorch:")[2].partition("```python\n")[2].partition("```")[0]
+    lines = readme.partition("From PyTorch, ")[2].partition("```python\n")[2].partition("```")[0]
     module, example = alive(modules()["residual"]), torch.randn(1, CHANNELS, SIZE, SIZE)
     names: dict[str, Any] = {"torch": torch, "clconv": clconv, "module": module, "example": example}
     exec(lines, names)  # noqa: S102 -- the project's own README

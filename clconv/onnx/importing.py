@@ -33,7 +33,7 @@ def load(
     `fallback="host"` lets the host compute what is not supported, one node after the other by onnx.reference, which is slow: recurrent
     layers, loops, whatever a rule refuses, and what reads whole numbers that those give. Such a network is compiled, run, explained and
     profiled like any other; no gradient leads through its host nodes, and a shape that depends on values keeps what reads it on the host.
-    One FallbackWarning lists the nodes.
+    One FallbackWarning lists the nodes. Loops are tried once while loading and take as long as the file says: allow it to files you trust.
 
     Raises OnnxError for files that cannot be read or break ONNX's rules, and for operators that are not supported, all of them at once.
 
