@@ -39,5 +39,9 @@ class DataError(ClconvError, ValueError):
     """A data file that is missing, damaged, or of another format than expected."""
 
 
+class FallbackWarning(UserWarning):
+    """Parts of an ONNX file are computed on the host, because the caller allowed it."""
+
+
 class OnnxError(ClconvError, ValueError):
     """An ONNX file that is damaged, breaks ONNX's rules, or uses what is not supported; or a network that ONNX cannot hold."""

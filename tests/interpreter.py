@@ -90,6 +90,12 @@ def _pool(node: Node, x: np.ndarray) -> Results:
     return (reference.adaptive_avg_pool(x, node["out_size"]),)
 
 
+def _host(node: Node, *values: Any) -> Results:
+    """By its own function, from values of the types that it is promised."""
+    kinds = [source.dtype for source in node.inputs]
+    return tuple(node["function"]([v.astype(k) if isinstance(v, np.ndarray) else v for v, k in zip(values, kinds, strict=True)]))
+
+
 def _pool_backward(node: Node, dy: np.ndarray, *indices: np.ndarray) -> Results:
     size = node["x_shape"][2:]
     if node["kind"] == "max":
@@ -134,6 +140,7 @@ def _lrn_backward(node: Node, x: np.ndarray, dy: np.ndarray) -> Results:
 
 
 TABLE: dict[str, Any] = {
+    "host": _host,
     "conv": _conv,
     "matmul": _matmul,
     "pool": _pool,

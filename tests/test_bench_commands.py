@@ -178,6 +178,8 @@ def test_without_matplotlib_drawing_says_what_to_install(made_up, tmp_path, monk
         (("network", "--light", " , "), "give a NETWORK, --onnx FILE or --light NAME"),
         (("network", "lenet5", "--without", "LRN"), "--without goes with --onnx and --light"),
         (("network", "--light", "resnet50", "--size", "64"), "--size goes with a NETWORK"),
+        (("--light", "resnet50", "--size", "64"), "--size goes with a NETWORK"),
+        (("--against", "torch"), "give a NETWORK, --onnx FILE or --light NAME"),
         (("network", "lenet5", "--batch", "1,x"), "'1,x' is not a list of whole numbers from 1 on, such as 1,8,32"),
         (("network", "lenet5", "--batch", "0"), "is not a list of whole numbers from 1 on"),
         (("network", "lenet5", "--against", "caffe"), "'caffe' is not a rival; rivals are torch, onnxruntime, openvino"),

@@ -11,6 +11,7 @@ from clconv.algorithms.base import Algorithm
 from clconv.algorithms.column_reads import parts_of
 from clconv.algorithms.conv_depthwise import ConvDepthwise, ConvDepthwiseParams, turns
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
+from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import ConvProblem, Pass, parse
@@ -93,6 +94,21 @@ def test_larger_halos_and_slices(text: str) -> None:
     if problem.epilogue.residual:
         layouts["residual"] = Blocked(block, ((0, 2), (1, 1)), blocks=5, first=2)
     check(prepare(SUMS, problem, traits(), params, layouts))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("text", ["n2c17i6x11k17f3x3p1g17+bias+relu", "n1c9i9x23k9f3x2s2p2x1d2x3g9", "n3c12i5x7k12f3x3p1g3"])
+@pytest.mark.parametrize("direction", [Pass.FORWARD, Pass.BACKWARD_DATA])
+def test_kernels_of_other_widths_stand_in(text: str, direction: Pass) -> None:
+    """What is built for another map serves, where the last tile overlaps its neighbour too."""
+    problem = replace(parse(text), direction=direction)
+    prepared = prepare(SUMS, problem, traits(), SUMS.defaults(problem, traits()))
+    first, *others = prepared.plan.calls
+    plans = list(SUMS.stand_ins(first))
+    widths = [dict(plan.calls[0].source.constants)["TILE_W"] for plan in plans]
+    assert len(widths) > 1 and len({*widths, dict(first.source.constants)["TILE_W"]}) == len(widths) + 1
+    for plan in plans:
+        check(replace(prepared, plan=Plan((*plan.calls, *others))))
 
 
 @pytest.mark.exhaustive

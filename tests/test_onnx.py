@@ -60,6 +60,8 @@ CASES: dict[str, Any] = {
     "LayerNormalization": one("LayerNormalization", (2, 3, 4), {"scale": normal(3, 4), "bias": normal(3, 4)}, axis=1, epsilon=1e-3),
     "LayerNormalization without bias": one("LayerNormalization", (2, 3, 4), {"scale": normal(4)}),
     "LpNormalization": one("LpNormalization", (2, 3, 4), axis=1, p=2),
+    "Mish": one("Mish", (2, 3), opset=18),
+    "Sign": one("Sign", (2, 3)),
     "Softmax": one("Softmax", (2, 3, 4), axis=1),
     "Softmax, the last axis by default": one("Softmax", (2, 3, 4)),
     "LogSoftmax": one("LogSoftmax", (2, 3, 4), axis=-2),
@@ -150,6 +152,19 @@ def test_an_operator_means_what_onnx_says(name: str) -> None:
     (got,) = evaluate(clconv.onnx.load(proto), x)
     assert got.shape == wanted.shape
     np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("op_type", ["And", "Or", "Xor"])
+def test_logic_of_what_is_computed(op_type: str) -> None:
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["a"]),
+        helper.make_node("Less", ["x", "one"], ["b"]),
+        helper.make_node("Not", ["b"], ["c"]),
+        helper.make_node(op_type, ["a", "c"], ["d"]),
+        helper.make_node("Cast", ["d"], ["y"], to=1),
+    ]
+    proto, x = model(nodes, {"x": (4,)}, {"zero": np.float32(0), "one": np.float32(1)}), np.array([-1, 0, 0.5, 2], np.float32)
+    np.testing.assert_array_equal(evaluate(clconv.onnx.load(proto), x)[0], by_the_book(proto, x)[0])
 
 
 @pytest.mark.parametrize("op_type", ["Log", "Sqrt"])

@@ -34,7 +34,7 @@ OPERATORS = frozenset((
     "Gather", "Pad", "Resize", "Upsample", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "ReduceL1",
     "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
     "ReduceSumSquare", "ArgMax", "ArgMin", "Cast", "Shape", "ConstantOfShape", "Constant", "Identity", "DepthToSpace", "SpaceToDepth",
-    "Range", "Mod", "Size", "CastLike",
+    "Range", "Mod", "Size", "CastLike", "And", "Or", "Xor", "Not", "Sign", "Mish",
 ))
 # fmt: on
 

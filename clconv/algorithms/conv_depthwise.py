@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.blocked_calls import AxisCall, Roles, addresses, needed_halo, plane_calls
 from clconv.algorithms.blocked_view import check_layouts, rows_per_item, why_not_blocked, why_not_rank
-from clconv.algorithms.column_reads import parts_of
+from clconv.algorithms.column_reads import Part, parts_of
 from clconv.algorithms.register_tiles import Cut
 from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
@@ -109,6 +110,18 @@ class ConvDepthwise(Algorithm[ConvProblem]):
         calls = plane_calls(problem)
         return Plan(tuple(kernel_call(problem, traits, params, rows, columns, i == 0) for i, (rows, columns) in enumerate(calls)))
 
+    def stand_ins(self, call: KernelCall) -> Iterator[Plan]:
+        """Tiles of other widths, of which the last in a row may overlap its neighbour; wider ones first."""
+        constants, arguments, bindings = dict(call.source.constants), dict(call.source.arguments), dict(call.bindings)
+        width, columns = map(int, (constants["TILE_W"], bindings["out_w"]))  # type: ignore[arg-type]
+        for other in range(min(columns, 2 * width), width // 2, -1):
+            if other != width:
+                parts = _parts(other, constants, bool(arguments["looped"])) if arguments["parts"] else ()
+                source = replace(
+                    call.source, constants=names({**constants, "TILE_W": other}), arguments=names(arguments, tile_w=other, parts=parts)
+                )
+                yield Plan((replace(call, source=source),))
+
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         return seconds_in_lanes(problem, traits)
 
@@ -158,7 +171,12 @@ def kernel_source(
     looped = own(problem) > 1
     arguments = {
         "block": traits.block, "tile_w": params.tile_w, "turns": turns(own(problem), traits.block),
-        "parts": () if empty else parts_of(1 if looped else columns.taps, columns.step, columns.read_stride, params.tile_w, MOST_COLUMNS),
-        "looped": looped,
+        "parts": () if empty else _parts(params.tile_w, constants, looped), "looped": looped,
     }  # fmt: skip
     return KernelSource("conv_depthwise", "conv_depthwise", names(constants), names(arguments), problem.dtype)
+
+
+def _parts(tile_w: int, constants: Mapping[str, Any], looped: bool) -> tuple[Part, ...]:
+    """The kernel columns in runs, for a tile of that width."""
+    taps, step, read_stride = (int(constants[name]) for name in ("TAPS_W", "STEP_W", "READ_STRIDE_W"))
+    return parts_of(1 if looped else taps, step, read_stride, tile_w, MOST_COLUMNS)

@@ -18,9 +18,20 @@ if TYPE_CHECKING:
     from clconv.bench.report import Row
 
 
-@click.group()
+class Networks(click.Group):
+    """A group that takes its options to be those of the command `network` where no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["network", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Networks)
 def bench() -> None:
     """Time problems, layers and whole networks, also against other libraries.
+
+    Without a COMMAND, options are those of `network`: clconv bench --onnx model.onnx --against onnxruntime,openvino
 
     Times are medians of blocks of calls that alternate between all that is measured; spread is the distance of the quartiles as a share of
     the median. "of peak" is the share of what two small kernels reach on the same device: of its arithmetic, or of reading its memory,
@@ -38,7 +49,7 @@ def bench() -> None:
 @click.option(
     "--onnx", "files", metavar="FILE", multiple=True, type=click.Path(exists=True, dir_okay=False), help="The network in this ONNX file."
 )
-@click.option("--light", metavar="NAME[,NAME..]", help="Topologies that the package onnx ships (resnet50,vgg19), with random weights.")
+@click.option("--light", metavar="NAME[,NAME..]", help="Topologies that the package onnx ships (resnet50,vgg19; all), with random weights.")
 @click.option("--without", metavar="OPERATOR[,..]", help="Of ONNX files, leave out these operators for everybody, such as LRN.")
 @click.option("--train", is_flag=True, help="Time a training step instead of inference.")
 @batches_option
@@ -61,7 +72,7 @@ def network(
 
     ONNX Runtime's LRN is slow: --without LRN compares AlexNet and Inception v1 without it.
     """
-    sources = [*(("model", name) for name in names), *(("file", name) for name in files), *(("light", name) for name in listed(light))]
+    sources = [*(("model", name) for name in names), *(("file", name) for name in files), *(("light", name) for name in light_names(light))]
     if not sources:
         raise click.UsageError("give a NETWORK, --onnx FILE or --light NAME")
     if size and (files or light):
@@ -88,6 +99,13 @@ def listed(text: str | None) -> tuple[str, ...]:
     (('a', 'b'), ())
     """
     return tuple(part for entry in (text or "").split(",") if (part := entry.strip()))
+
+
+def light_names(text: str | None) -> tuple[str, ...]:
+    """The light topologies that are asked for; "all" are all."""
+    from clconv.bench.light import NAMES
+
+    return NAMES if text == "all" else listed(text)
 
 
 def subject_of(kind: str, name: str, batch: int, size: int | None, train: bool, without: tuple[str, ...]) -> Subject:

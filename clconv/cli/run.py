@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from clconv.onnx import OnnxNetwork
 
 Floats = tuple[float, ...]
-WIDE = 400
-"""Columns of text: a row that loses digits is of no use, least of all in a log."""
 
 
 class FloatList(click.ParamType):
@@ -46,6 +45,7 @@ class FloatList(click.ParamType):
 @click.option("--profile", is_flag=True, help="Print the time of every launch.")
 @click.option("--max-bytes", type=click.IntRange(min=1), help="Most memory of the model, host and device each.  [default: what they have]")
 @click.option("--explain", is_flag=True, help="Say which algorithm each operation gets, and why.")
+@click.option("--fallback", type=click.Choice(["host"]), help="Let the host compute what is not supported, slowly.")
 @device_option
 def run(
     model: Path,
@@ -60,6 +60,7 @@ def run(
     profile: bool,
     max_bytes: int | None,
     explain: bool,
+    fallback: Literal["host"] | None,
     device: str | None,
 ) -> None:
     """Run an ONNX MODEL on a picture or an array, or look at it.
@@ -68,20 +69,20 @@ def run(
     """
     import numpy as np
 
+    from clconv.cli.run_list import print_graph
     from clconv.graph.compile import compile
-    from clconv.onnx import load
     from clconv.runtime.context import default_queue
 
     if not (source or listed or explain):
         raise click.UsageError("give --input, --list or --explain")
     if profile and not source:
         raise click.UsageError("--profile needs an --input to run on")
-    net = load(model, max_bytes=max_bytes)
+    net = _loaded(model, fallback, max_bytes)
     is_array = source is not None and source.suffix.lower() == ".npy"
     array = _array(source) if source and is_array else None
     shape = tuple(array.shape) if array is not None else _shape(net, size)
     if listed:
-        _list(net, shape, device)
+        print_graph(net, shape, default_queue(device))
     if not (source or explain):
         return
     compiled = compile(net, shape, default_queue(device))
@@ -103,6 +104,18 @@ def run(
             click.echo(f"{name} {result.shape}: from {result.get().min():.6g} to {result.get().max():.6g}")
     else:
         _classes(results[0].get(), labels, top)
+
+
+def _loaded(model: Path, fallback: Literal["host"] | None, max_bytes: int | None) -> OnnxNetwork:
+    """The network; what the host computes of it is said in a line of its own."""
+    from clconv.onnx import load
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net = load(model, max_bytes=max_bytes, fallback=fallback)
+    for warning in caught:
+        click.echo(f"{warning.category.__name__}: {warning.message}", err=True)
+    return net
 
 
 def _array(path: Path) -> np.ndarray:
@@ -158,37 +171,3 @@ def _classes(scores: np.ndarray, labels: Path | None, top: int) -> None:
         name = [names[number] if number < len(names) else "?"] if names else []
         table.add_row(str(number), *name, f"{values[number]:.2%}")
     Console(highlight=False, markup=False).print(table)
-
-
-def _list(net: OnnxNetwork, shape: tuple[int, ...], device: str | None) -> None:
-    """The graph as a table; an operation that became part of another one has no algorithm of its own."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from clconv.graph.assembly import Assembly, Options
-    from clconv.problem import ReorderProblem
-    from clconv.runtime.context import default_queue, traits_of
-    from clconv.tensor import PLAIN
-
-    graph = net.trace(shape)
-    traits, layouts = traits_of(default_queue(device).device), ((PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
-    assembly = Assembly(graph, traits, Options(), *layouts)
-    chosen: dict[str, list[str]] = {}
-    launches = 0
-    for step in assembly.steps:
-        if not step.prepared:
-            plan = assembly.plans.get(id(step))
-            launches += len(plan.calls) if plan else 1
-            names = chosen.setdefault(step.label, [])
-            names += [] if isinstance(step.problem, ReorderProblem) else [step.choice.algorithm.name]
-    summary = net.summary(shape)
-    table = Table(box=None, pad_edge=False)
-    for title in ("node", "operation", "output", "algorithm", "multiply-adds", "parameters"):
-        table.add_column(title, justify="right" if title in ("multiply-adds", "parameters") else "left", no_wrap=True)
-    for row in summary.rows:
-        output, own = "x".join(map(str, row.output_shape)), ", ".join(dict.fromkeys(chosen.get(row.name, ()))) or "-"
-        table.add_row(row.name, row.operation, output, own, f"{row.multiply_adds:,}", f"{row.parameters:,}")
-    table.add_row("total", "", "", f"{launches} launches", f"{summary.multiply_adds:,}", f"{summary.parameters:,}")
-    console = Console(highlight=False, markup=False, width=WIDE)
-    console.print(repr(net))
-    console.print(table)

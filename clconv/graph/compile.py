@@ -20,6 +20,7 @@ from clconv.graph.overlap import check_overlap
 from clconv.graph.recovery import restore
 from clconv.graph.reuse import Ready
 from clconv.graph.schedule import Step
+from clconv.graph.stages import has_host_part
 from clconv.graph.trace import Graph
 from clconv.graph.validate import check_algorithms, check_graph
 from clconv.runtime import arrays
@@ -321,7 +322,17 @@ def compile_graph(
 ) -> Run:
     """As `compile`, for a graph; `passes=False` leaves it as it was traced."""
     options = Options(tuple((algorithms or {}).items()), kernels, passes, reuse, tuned, keep_weights, strict, max_bytes)
-    return Run(graph, queue or default_queue(), options)
+    return _run(graph, queue or default_queue(), options)
+
+
+def _run(graph: Graph, queue: Any, options: Options, network: Network | None = None) -> Run:
+    """A run of the graph; where the host has a part in it, one that takes turns."""
+    check_graph(graph)
+    if has_host_part(graph):
+        from clconv.graph.hybrid import HybridRun
+
+        return HybridRun(graph, queue, options, network)
+    return Run(graph, queue, options, network)
 
 
 def compile(
@@ -363,7 +374,7 @@ def compile(
     shapes, known = tuple(node.shape for node in graph.inputs), _compiled(net, queue.context, training)
     reuse = bool(known) and shapes not in known if reuse is None else reuse
     options = Options(tuple((algorithms or {}).items()), kernels, True, reuse, tuned, keep_weights, strict, max_bytes)
-    run = Run(graph, queue, options, net)
+    run = _run(graph, queue, options, net)
     known.add(shapes)
     return run
 

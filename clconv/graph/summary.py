@@ -100,6 +100,6 @@ def _field(node: Node, fields: dict[int, Field]) -> Field:
         if node.attributes.get("transposed"):
             return tuple((f + math.ceil((m - 1) / s) * jump, max(1, jump // s)) for (f, jump), m, s in axes)
         return tuple((f + (m - 1) * jump, jump * s) for (f, jump), m, s in axes)
-    if before and (node.op in ("matmul", "mean") or node.attributes.get("kind") == "adaptive_avg"):
+    if before and (node.op in ("matmul", "mean", "host") or node.attributes.get("kind") == "adaptive_avg"):
         return None
     return before

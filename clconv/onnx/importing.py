@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from clconv.errors import ClconvError, OnnxError
 from clconv.onnx.budget import check_max_bytes, for_folding, for_tensors
-from clconv.onnx.model import Model
+from clconv.onnx.fallback import Fallback
+from clconv.onnx.model import Model, Operation
 from clconv.onnx.network import OnnxNetwork, check_traceable
 from clconv.onnx.reading import needed, read
-from clconv.onnx.rules import RULES
+from clconv.onnx.rules import RULES, rule_of
 from clconv.onnx.weights import with_constants_folded
 
 
-def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | None = None, max_bytes: int | None = None) -> OnnxNetwork:
+def load(
+    model: str | os.PathLike[str] | bytes | Any,
+    outputs: Sequence[str] | None = None,
+    max_bytes: int | None = None,
+    *,
+    fallback: Literal["host"] | None = None,
+) -> OnnxNetwork:
     """The network of an ONNX model: a path, the bytes of a file, or an onnx.ModelProto.
 
     A file is not trusted: what it says is checked, and `max_bytes` bounds what its tensors and constants computed from them may take on
@@ -32,6 +39,11 @@ def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | N
     Exporters write the batch into shapes of Reshape; such a shape follows the real batch if its first number is the file's batch and the
     others then account for all elements, so that a file made for one image runs eight.
 
+    `fallback="host"` lets the host compute what is not supported, one node after the other by onnx.reference, which is slow: recurrent
+    layers, loops, whatever a rule refuses, and what reads whole numbers that those give. Such a network is compiled, run, explained and
+    profiled like any other; no gradient leads through its host nodes, and a shape that depends on values keeps what reads it on the host.
+    One FallbackWarning lists the nodes. Loops are tried once while loading and take as long as the file says: allow it to files you trust.
+
     Raises OnnxError for files that cannot be read or break ONNX's rules, and for operators that are not supported, all of them at once.
 
     >>> net = load("resnet50.onnx")                                   # doctest: +SKIP
@@ -43,9 +55,14 @@ def load(model: str | os.PathLike[str] | bytes | Any, outputs: Sequence[str] | N
     if outputs is not None:
         read_model = _ending_in(read_model, outputs)
     read_model = replace(read_model, operations=tuple(needed(read_model.operations, read_model.outputs)))
-    _check_supported(read_model)
-    net = OnnxNetwork(_folded(read_model, max_bytes), max_bytes)
+    if fallback not in (None, "host"):
+        raise OnnxError(f"load: fallback must be None or 'host', got {fallback!r}")
+    host = None if fallback is None else Fallback(read_model)
+    _check_supported(read_model, host)
+    net = OnnxNetwork(_folded(read_model, max_bytes), max_bytes, host)
     check_traceable(net, read_model.source)
+    if host is not None:
+        host.warn()
     return net
 
 
@@ -66,24 +83,36 @@ def _ending_in(model: Model, outputs: Sequence[str]) -> Model:
     return replace(model, outputs=tuple(outputs))
 
 
-def _check_supported(model: Model) -> None:
+def _check_supported(model: Model, host: Fallback | None) -> None:
     """Every operator that has no rule, with its nodes, and every node with too few or too many inputs."""
-    unknown: dict[str, list[str]] = {}
+    without = [operation for operation in model.operations if rule_of(operation) is None]
+    if host is not None and (lost := host.check(without)):
+        raise OnnxError(f"{model.source}: operators that neither clconv nor onnx.reference computes: {_listed(lost)}")
+    if host is None and without:
+        raise OnnxError(
+            f"{model.source}: operators that are not supported: {_listed(without)}. Supported are {', '.join(sorted(RULES))}; "
+            'load(..., fallback="host") lets the host compute the others, slowly'
+        )
     for operation in model.operations:
-        if operation.domain or operation.op_type not in RULES:
-            kind = f"{operation.domain}.{operation.op_type}" if operation.domain else operation.op_type
-            unknown.setdefault(kind, []).append(operation.place)
-    if unknown:
-        listed = "; ".join(f"{kind} ({_some(places)})" for kind, places in unknown.items())
-        raise OnnxError(f"{model.source}: operators that are not supported: {listed}. Supported are {', '.join(sorted(RULES))}")
-    for operation in model.operations:
-        least, most = RULES[operation.op_type].inputs
+        rule = rule_of(operation)
+        if rule is None:
+            continue
+        least, most = rule.inputs
         count = len(operation.inputs)
         if count < least or (most is not None and count > most) or not all(operation.inputs[:least]):
             wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
             raise OnnxError(
                 f"{model.source}: {operation.op_type} {operation.place!r} takes {wanted} inputs, got ({', '.join(operation.inputs)})"
             )
+
+
+def _listed(operations: Sequence[Operation]) -> str:
+    """Operators with the names of their nodes."""
+    places: dict[str, list[str]] = {}
+    for operation in operations:
+        kind = f"{operation.domain}.{operation.op_type}" if operation.domain else operation.op_type
+        places.setdefault(kind, []).append(operation.place)
+    return "; ".join(f"{kind} ({_some(names)})" for kind, names in places.items())
 
 
 def _some(places: Sequence[str]) -> str:

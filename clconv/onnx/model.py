@@ -21,7 +21,8 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Operation:
-    """One node of the file. Inputs and outputs are names of values; an empty name is one left out."""
+    """One node of the file. Inputs and outputs are names of values; an empty name is one left out. `captured` are those that its subgraphs
+    read beside its inputs."""
 
     op_type: str
     name: str
@@ -29,6 +30,12 @@ class Operation:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]
     domain: str = ""
+    captured: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """All values that it needs."""
+        return (*self.inputs, *self.captured)
 
     @property
     def place(self) -> str:
@@ -41,7 +48,7 @@ class Model:
     """Inputs with their dimensions (a name, or "?", where the size is open), outputs, operations in order, and tensors by name.
 
     `source` is what errors call the file, `version` the number of the operator set; `types` are those of inputs and outputs, as NumPy
-    calls them. `notes` are the file's own texts by key.
+    calls them. `notes` are the file's own texts by key, `domains` the versions of operator sets that are not ONNX's own.
     """
 
     source: str
@@ -52,3 +59,4 @@ class Model:
     tensors: Mapping[str, np.ndarray]
     types: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    domains: Mapping[str, int] = field(default_factory=dict)

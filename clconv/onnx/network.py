@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
 from clconv.graph.trace import scope
 from clconv.onnx.budget import Budget, check_shape, for_folding
+from clconv.onnx.fallback import Fallback, Placement
 from clconv.onnx.host import declare, evaluate
 from clconv.onnx.model import Dimensions, Model, Operation
 from clconv.onnx.reading import consumers
-from clconv.onnx.rules import RULES, Batch, Call, Value
+from clconv.onnx.rules import Batch, Call, Rule, Value, rule_of
 from clconv.onnx.weights import sorted_tensors
 
 ON_DEVICE = ("float32", "float16")
@@ -27,7 +29,7 @@ class OnnxNetwork(Network):
     `input_shape` is what the file was written for: a tuple, or a dict by name for several inputs; None where it leaves a size open.
     """
 
-    def __init__(self, model: Model, max_bytes: int | None = None) -> None:
+    def __init__(self, model: Model, max_bytes: int | None = None, fallback: Fallback | None = None) -> None:
         self.dimensions: dict[str, Dimensions] = dict(model.inputs)
         self.output_names = model.outputs
         self.version, self.types = model.version, dict(model.types)
@@ -37,6 +39,7 @@ class OnnxNetwork(Network):
         self._parameters, self._arrays = tensors.parameters, tensors.arrays
         self._statistics = tensors.statistics
         self._halves = frozenset(name for name, array in model.tensors.items() if array.dtype == np.float16)
+        self._fallback = fallback
         self.name_parameters()
 
     @property
@@ -45,6 +48,11 @@ class OnnxNetwork(Network):
         if any(len(shape) != len(self.dimensions[name]) for name, shape in shapes.items()):
             return None
         return next(iter(shapes.values())) if len(shapes) == 1 else shapes
+
+    @property
+    def operators(self) -> dict[str, str]:
+        """The operator of each node by name, as the file calls them."""
+        return {operation.place: operation.op_type for operation in self._operations}
 
     def named_parameters(self) -> dict[str, Parameter]:
         return dict(self._parameters)
@@ -59,12 +67,18 @@ class OnnxNetwork(Network):
         return OnnxError(f"{self._source}: {sentence}")
 
     def input_type(self, name: str) -> str:
-        return "float16" if self.types.get(name) == "float16" else "float32"
+        declared = self.types.get(name, "unknown")
+        if self._fallback is not None and declared != "unknown":
+            return declared
+        return "float16" if declared == "float16" else "float32"
 
     def host_inputs(self) -> frozenset[str]:
-        """Inputs that decide over shapes and the like, so that they must be known before anything runs: see `with_values`."""
-        readers = consumers(self._operations)
-        return frozenset(name for name in self.dimensions if any(slot in RULES[o.op_type].host for o, slot in readers.get(name, ())))
+        """Inputs that decide over shapes and the like, so that they must be known before anything runs: see `with_values`. Where the host
+        may compute, it takes these as well."""
+        if self._fallback is not None:
+            return frozenset()
+        readers = ((name, rule_of(o), slot) for name, uses in consumers(self._operations).items() for o, slot in uses)
+        return frozenset(name for name, rule, slot in readers if name in self.dimensions and rule is not None and slot in rule.host)
 
     def with_values(self, **values: np.ndarray) -> OnnxNetwork:
         """The same network with some of its inputs known: shapes, axes and indices that a file leaves open, or tensors of types that are
@@ -102,12 +116,15 @@ class OnnxNetwork(Network):
         values |= dict(zip(self.dimensions, inputs, strict=True))
         from_input = set(self.dimensions)
         batch, budget = self._batch(inputs), for_folding(self.max_bytes, self._tensor_bytes)
+        placement = None if self._fallback is None else Placement(self._fallback, dict(zip(self.dimensions, inputs, strict=True)))
         for operation in self._operations:
             with scope(operation.place):
-                results = self._apply(operation, values, from_input, batch, budget)
-            if from_input.intersection(operation.inputs):
+                results = self._apply(operation, values, from_input, batch, budget, placement)
+            if from_input.intersection(operation.reads):
                 from_input.update(operation.outputs)
             values.update(zip(operation.outputs, results, strict=False))
+        if self._fallback is not None:
+            self._fallback.warn()
         for name in self.output_names:
             if name not in values:
                 raise OnnxError(f"output {name!r} is {self._unsupported_output(name)}")
@@ -123,24 +140,30 @@ class OnnxNetwork(Network):
         return make("cast", parameter.node, dtype="float16") if name in self._halves else parameter.node
 
     def _apply(
-        self, operation: Operation, values: dict[str, Value], from_input: set[str], batch: Batch, budget: Budget
+        self,
+        operation: Operation,
+        values: dict[str, Value],
+        from_input: set[str],
+        batch: Batch,
+        budget: Budget,
+        placement: Placement | None,
     ) -> tuple[Value, ...]:
-        missing = next((name for name in operation.inputs if name and name not in values), None)
+        missing = next((name for name in operation.reads if name and name not in values), None)
         if missing is not None:
             raise OnnxError(f"{operation.op_type}: reads {missing!r}, {self._unsupported_output(missing)}")
-        rule = RULES[operation.op_type]
-        given = [self._operand(name, values, slot in rule.host) for slot, name in enumerate(operation.inputs)]
-        if given and not any(isinstance(value, Node) for value in given):
+        rule = rule_of(operation)
+        hosts = () if rule is None else rule.host
+        given = [self._operand(name, values, slot in hosts) for slot, name in enumerate(operation.reads)]
+        if rule is not None and given and not any(isinstance(value, Node) for value in given):
             known = [value for value in given if not isinstance(value, Node)]
             declare(operation, known, budget)
             return evaluate(operation, self.version, known)
-        call = Call(operation, self.version, self.training, given, [name in from_input for name in operation.inputs], batch, budget)
-        results = rule.apply(call)
-        call.attributes.close()
-        results = results if isinstance(results, tuple) else (results,)
-        for result in results:
-            check_shape(result.shape, f"{operation.op_type}: gives")
-        return results
+        flags = [name in from_input for name in operation.inputs]
+        apply = None if rule is None else partial(_by_rule, rule, Call(operation, self.version, self.training, given, flags, batch, budget))
+        if placement is not None:
+            return placement.apply(operation, given, apply)
+        assert apply is not None, "loading refuses operators without a rule"
+        return apply()
 
     def _operand(self, name: str, values: dict[str, Value], on_host: bool) -> Value | None:
         """The value of that name, as an array where the operation must know it now and the file says it."""
@@ -169,7 +192,7 @@ class OnnxNetwork(Network):
             check_shape(node.shape, f"{self._source}: input {name!r} is")
             if name in host:
                 raise OnnxError(f"{self._source}: input {name!r} decides what runs; give its value first: net.with_values({name}=array)")
-            if self.types.get(name, "float32") not in ON_DEVICE:
+            if self._fallback is None and self.types.get(name, "float32") not in ON_DEVICE:
                 raise OnnxError(
                     f"{self._source}: input {name!r} holds {self.types[name]}; what is not float must be known before anything runs: "
                     f"net.with_values({name}=array)"
@@ -189,12 +212,21 @@ class OnnxNetwork(Network):
         return f"OnnxNetwork({self._source}: {inputs} -> {', '.join(self.output_names)}; {len(self._operations)} operations)"
 
 
+def _by_rule(rule: Rule, call: Call) -> tuple[Value, ...]:
+    results = rule.apply(call)
+    call.attributes.close()
+    results = results if isinstance(results, tuple) else (results,)
+    for result in results:
+        check_shape(result.shape, f"{call.operation.op_type}: gives")
+    return results
+
+
 def check_traceable(net: OnnxNetwork, source: str) -> None:
     """Whether the file fits together at the sizes it gives; a first axis that is left open is tried with 1."""
     shapes = {name: (1, *sizes[1:]) if sizes and isinstance(sizes[0], str) else sizes for name, sizes in net.dimensions.items()}
     host = net.host_inputs()
     if any(isinstance(n, str) for sizes in shapes.values() for n in sizes) or any(
-        net.types.get(name) not in ON_DEVICE or name in host for name in shapes
+        net.input_type(name) != net.types.get(name) or name in host for name in shapes
     ):
         return
     try:

@@ -15,9 +15,10 @@ from clconv.onnx.budget import Budget, for_tensors
 from clconv.onnx.external import element_type, is_external, read_external
 from clconv.onnx.functions import inlined
 from clconv.onnx.model import Attribute, Dimensions, Model, Operation
+from clconv.onnx.subgraphs import captured
 
 OLDEST_VERSION = 1
-KINDS = {1: "float", 2: "int", 3: "string", 4: "tensor", 6: "floats", 7: "ints", 8: "strings"}
+KINDS = {1: "float", 2: "int", 3: "string", 4: "tensor", 5: "graph", 6: "floats", 7: "ints", 8: "strings"}
 OWN_DOMAINS = ("", "ai.onnx")
 
 
@@ -53,7 +54,8 @@ def read(source: Any, budget: Budget | None = None) -> Model:
     types = {v.name: _type(onnx, v) for v in (*graph.input, *graph.output)}
     operations = tuple(_operation(onnx, node, name, folder, budget) for node in graph.node)
     notes = {entry.key: entry.value for entry in proto.metadata_props}
-    model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors, types, notes)
+    domains = {entry.domain: int(entry.version) for entry in proto.opset_import if entry.domain not in OWN_DOMAINS}
+    model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors, types, notes, domains)
     _check_order(model)
     return model
 
@@ -130,7 +132,9 @@ def _operation(onnx: Any, node: Any, name: str, folder: Path | None, budget: Bud
         raise OnnxError(f"{name}: {node.op_type} {node.name!r} has two attributes of the name {twice!r}; which one counts is not said")
     attributes = {a.name: _attribute(onnx, a, name, folder, budget) for a in node.attribute}
     domain = "" if node.domain in OWN_DOMAINS else node.domain
-    return Operation(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes, domain)
+    inner = [attribute.value for attribute in attributes.values() if attribute.kind == "graph"]
+    outer = tuple(dict.fromkeys(value for graph in inner for value in captured(graph, name)))
+    return Operation(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes, domain, outer)
 
 
 def _first_twice(names: Iterable[str]) -> str | None:
@@ -155,7 +159,7 @@ def _check_order(model: Model) -> None:
     """Every value is made by one node, before those that read it."""
     known = {*model.inputs, *model.tensors}
     for operation in model.operations:
-        missing = [name for name in operation.inputs if name and name not in known]
+        missing = [name for name in operation.reads if name and name not in known]
         if missing:
             raise OnnxError(
                 f"{model.source}: {operation.op_type} {operation.place!r} reads {', '.join(map(repr, missing))}, which no input, "
@@ -176,15 +180,15 @@ def needed(operations: Iterable[Operation], outputs: Iterable[str]) -> list[Oper
     for operation in reversed(tuple(operations)):
         if wanted.intersection(name for name in operation.outputs if name):
             kept.append(operation)
-            wanted.update(operation.inputs)
+            wanted.update(operation.reads)
     return kept[::-1]
 
 
 def consumers(operations: Iterable[Operation]) -> Mapping[str, list[tuple[Operation, int]]]:
-    """Who reads each value, and as which of its inputs."""
+    """Who reads each value, and as which of what it reads."""
     found: dict[str, list[tuple[Operation, int]]] = {}
     for operation in operations:
-        for slot, name in enumerate(operation.inputs):
+        for slot, name in enumerate(operation.reads):
             if name:
                 found.setdefault(name, []).append((operation, slot))
     return found

@@ -14,7 +14,7 @@ from clconv.graph.trace import scope
 from clconv.onnx.budget import Budget
 from clconv.onnx.model import Model, Operation
 from clconv.onnx.reading import consumers
-from clconv.onnx.rules import RULES, Batch, Call
+from clconv.onnx.rules import RULES, Batch, Call, rule_of
 
 TRAINED = "clconv.trained"
 """The key under which a file of `save` says of each tensor whether it is trained."""
@@ -88,8 +88,10 @@ def _uses(name: str, readers: Mapping[str, list[tuple[Operation, int]]], per_cha
     names = [name]
     while names:
         for operation, slot in readers.get(names.pop(), ()):
-            rule = RULES[operation.op_type]
-            if slot in rule.host:
+            rule = rule_of(operation)
+            if rule is None:
+                yield "operand"
+            elif slot in rule.host:
                 yield "host"
             elif rule.moves:
                 names.append(operation.outputs[0])

@@ -151,6 +151,12 @@ def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -
     return out
 
 
+def uploaded(array: np.ndarray, queue: cl.CommandQueue) -> cla.Array:
+    """A copy on the device, of any element type: kernels need not know it."""
+    with reported(f"copy {size_text(array.nbytes)} to the device", queue.device):
+        return cla.to_device(queue, np.array(array, order="C"))
+
+
 def empty(queue: cl.CommandQueue, shape: tuple[int, ...], dtype: str) -> cla.Array:
     kind = DTYPES[dtype]
     size = math.prod(shape)
