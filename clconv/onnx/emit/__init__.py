@@ -13,6 +13,7 @@ RULES: Rules = {name: rule for family in FAMILIES for name, rule in family.RULES
 GRADIENT = "is part of a gradient, and a file holds what a network computes from its inputs; save the network without it"
 REFUSED: dict[str, str] = {
     "dropout": "draws random numbers, where a file means inference; call it with training=self.training",
+    "host": "is computed by the host, by a node of the file it came from; keep that file",
     "norm_sums": GRADIENT,
     "unpool_backward": GRADIENT,
     "pool_backward": GRADIENT,
