@@ -39,6 +39,8 @@ class HybridRun(Run):
         self.graph, self.queue, self.options, self.network = graph, queue, options, network
         check_graph(graph)
         check_algorithms(options.algorithms, graph)
+        if options.max_bytes is None and network is not None:
+            options = replace(options, max_bytes=network.max_bytes)
         self.traits = traits_of(device_of(queue))
         self.input_names = tuple(node["name"] for node in graph.inputs)
         self.seed = 0
