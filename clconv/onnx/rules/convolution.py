@@ -47,7 +47,7 @@ def conv_transpose(call: Call) -> Node:
         raise call.error(f"attribute kernel_shape {list(kernel)} must be the size of the weights, {list(w.shape[2:])}; leave it out")
     stride = read.integers("strides", rank, (1,) * rank, least=1)
     if math.prod(stride) > MOST_PHASES:
-        raise call.error(f"attribute strides {list(stride)} must have a product of at most {MOST_PHASES}: there is a kernel run for each phase")
+        raise call.error(f"attribute strides {list(stride)} must have a product of at most {MOST_PHASES}, one run for each phase")
     dilation = read.integers("dilations", rank, (1,) * rank, least=1)
     extra = read.integers("output_padding", rank, (0,) * rank, least=0)
     padding, extra = _transposed_padding(call, x.shape[2:], stride, effective_kernel(kernel, dilation), extra)

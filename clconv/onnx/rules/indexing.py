@@ -121,7 +121,7 @@ def pad(call: Call) -> Node:
 
 
 def _repeated(places: np.ndarray, size: int, mode: str) -> np.ndarray:
-    """Which of `size` elements stand at places before, among and behind them, in closed form: numpy.pad goes once around for each period."""
+    """Which of `size` elements stand at places before, among and behind them, in closed form: numpy.pad goes around once a period."""
     if mode == "edge":
         return np.clip(places, 0, size - 1)
     if mode == "wrap":
