@@ -71,11 +71,7 @@ def _conv(node: Node, x: np.ndarray, w: np.ndarray, *rest: np.ndarray) -> np.nda
     extra = list(rest)
     if problem.epilogue.bias:
         y = y + extra.pop(0).reshape(-1, *(1,) * problem.geometry.rank)
-    return _activated(y + extra[0] if extra else y, problem.epilogue.activation)
-
-
-def _activated(y: np.ndarray, activation: tuple[str, float] | None) -> np.ndarray:
-    return y if activation is None else np.where(y < 0, activation[1] * y, y)
+    return reference.activated(y + extra[0] if extra else y, *(problem.epilogue.activation or ()))
 
 
 def _matmul(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> np.ndarray:
@@ -83,7 +79,7 @@ def _matmul(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> np.n
     y = (a.swapaxes(-1, -2) if flags.get("transpose_a") else a) @ (b.swapaxes(-1, -2) if flags.get("transpose_b") else b)
     for extra in rest:
         y = y + extra
-    return _activated(y, flags.get("activation"))
+    return reference.activated(y, *(flags.get("activation") or ()))
 
 
 def _pool(node: Node, x: np.ndarray) -> Any:

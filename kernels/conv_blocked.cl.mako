@@ -6,7 +6,9 @@
 ##     get_global_id(0)  runs of tiles: the weights of a run stay in the second-level cache
 ##     get_global_id(1)  group * channel tiles + channel tile
 ##     get_global_id(2)  n
-## A row of positions is cut into tiles of tile_w and then of tile_w - 1 columns, so that none is computed twice. The last tiles of a column are moved up and overlap their neighbours: never in place, and never on memory that the residual shares.
+## A row of positions is cut into tiles of tile_w and then of tile_w - 1 columns, so that none is computed twice. Where a kernel stands in that
+## was built for other maps, the last tile of a row is moved back, as the last tiles of a column are moved up: they overlap their neighbours,
+## so never in place, and never on memory that the residual shares.
 ##
 ## Position j of an axis lies at first + j * OUT_STRIDE in the output and sums, for t < TAPS, the input at offset + j * READ_STRIDE +
 ## t * STEP times the weights of tap tap0 + t * TAP_STEP; x_offset, w_offset and y_offset hold the offset, tap0 and first of both axes.
@@ -16,13 +18,16 @@
 ##     READ_STRIDE_*, OUT_STRIDE_*, STEP_WEIGHTS (weights of one input channel at one tap), UNROLL, ACTIVATE(v).
 ## Render arguments: block; tile_h, tile_w, tile_k; blocked_input; tail: the last input block is not full; empty: no taps; joint: groups
 ##     share blocks, so that there is one group to the kernel, whose channel tiles each read the range of input blocks that their groups lie
-##     in, with weights of zero for what belongs to others; prefetch: fetch the columns of the next tile, 16 floats to a cache line.
+##     in, with weights of zero for what belongs to others; prefetch: fetch the columns of the next tile, 16 floats to a cache line;
+##     chunked: all tiles of a work-item use the weights of CHUNK input blocks, which the first-level cache holds, before the next ones, of
+##     which every tile prefetches its share. Sums wait in `partial`. For small maps, which else wait for weights from memory.
 ##
 ## Lessons: write a += b * w (a call of fma() is not inlined everywhere); write the tile out, arrays of sums go to memory; keep the tap
 ## loops rolled, or the body outgrows the processor's cache of decoded instructions.
 <%namespace name="common" file="common.cl.mako"/>\
-<%page args="block, tile_h, tile_w, tile_k, blocked_input, tail, empty, joint, prefetch"/>\
+<%page args="block, tile_h, tile_w, tile_k, blocked_input, tail, empty, joint, prefetch, chunked"/>\
 <%
+    from itertools import product
     blocks = range(tile_k)
 %>\
 <%def name="step(width, channel, tap)">\
@@ -61,6 +66,11 @@ ${tap_row()}\
                 % endif
                     #pragma unroll 1
                     for (int s = 0; s < TAPS_W; ++s) {
+                        % if chunked:
+                        for (int line = 0; line < lines; ++line)
+                            PREFETCH(ahead + line * 16);
+                        ahead += lines * 16;
+                        % endif
                         #pragma unroll ${unroll}
                         for (int i = 0; i < ${channels}; ++i)
 ${step(width, "i", "i")}\
@@ -72,16 +82,19 @@ ${step(width, "i", "i")}\
                 }
 </%def>\
 <%def name="all_inputs(width)">\
-            __global const real *weights = first_weights;
-            __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN;
+            __global const real *weights = first_weights${" + chunk * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK)" if chunked else ""};
+            __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN${" + chunk * x_plane" if chunked else ""};
+            % if chunked:
+            __global const real *ahead = weights + CHUNK * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK) + (tile - tile0) * (CHUNK * TAPS_H * TAPS_W) * lines * 16;
+            % endif
             % if blocked_input:
-            for (int b = 0; b < ${"live_inputs" if joint else "channels / BLOCK"}; ++b) {
+            for (int b = 0; b < ${"live_inputs" if joint else "min(CHUNK, channels / BLOCK - chunk)" if chunked else "channels / BLOCK"}; ++b) {
 ${input_block(width, "BLOCK", "UNROLL")}\
                 source += x_plane;
                 weights += KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK;
             }
             % if tail:
-            {
+            ${"if (last) " if chunked else ""}{
                 const int rest = channels % BLOCK;
 ${input_block(width, "rest", 1)}\
             }
@@ -107,8 +120,24 @@ ${step(width, "s * TAP_STEP_W", "s * STEP_W")}\
             vec ${", ".join(f"sum{k}_{h}_{c} = start{k}" for k in blocks)};
             % endfor
             % endfor
+            % if chunked:
+            vec *kept = partial + (tile - tile0) * (TILE_H * TILE_W * TILE_K);
+            if (chunk > 0) {
+            % for i, (k, h, c) in enumerate(product(blocks, range(tile_h), range(width))):
+                sum${k}_${h}_${c} = kept[${i}];
+            % endfor
+            }
+            % endif
             % if not empty:
 ${all_inputs(width)}\
+            % endif
+            % if chunked:
+            if (!last) {
+            % for i, (k, h, c) in enumerate(product(blocks, range(tile_h), range(width))):
+                kept[${i}] = sum${k}_${h}_${c};
+            % endfor
+                continue;
+            }
             % endif
             __global real *stored = output + row * OUT_STRIDE_H * y_row + column * (OUT_STRIDE_W * BLOCK);
             __global const real *more = added + row * OUT_STRIDE_H * residual_row + column * (OUT_STRIDE_W * BLOCK);
@@ -130,7 +159,7 @@ ${all_inputs(width)}\
             }
             % endfor
 </%def>\
-% if prefetch:
+% if prefetch or chunked:
 ${common.prefetch()}\
 % endif
 __kernel WORK_GROUP
@@ -146,7 +175,7 @@ ${common.epilogue_arguments()}\
     const int group_channels, const int group_filters,
     % endif
     const int channels, const int filters,   // of one group
-    const int out_h,                         // rows of output positions
+    const int out_h, const int out_w,        // rows and columns of output positions
     const int tiles_in_row, const int wide,  // tiles in a row; of them the first `wide` have tile_w columns, the others one less
     const int tiles, const int tiles_per_item,
     const int writes_halo, const int y_first, // whether; where the first padded plane starts; its rows and columns; where the map lies
@@ -185,17 +214,27 @@ ${common.epilogue_arguments()}\
     const vec start${k} = vload${block}(${k}, start);
     % endfor
 
+    % if chunked:
+    vec partial[PARTIAL_SUMS / BLOCK];
+    const int lines = (TILE_K * BLOCK * BLOCK / 16 + tile_end - tile0 - 1) / (tile_end - tile0);
+    for (int chunk = 0; chunk < input_blocks; chunk += CHUNK) {
+    const int last = chunk + CHUNK >= input_blocks;
+    % endif
     for (int tile = tile0; tile < tile_end; ++tile) {
         const int tile_row = tile / tiles_in_row;
         const int tile_column = tile - tile_row * tiles_in_row;
         const int row = min(tile_row * TILE_H, out_h - TILE_H);
-        const int column = tile_column * TILE_W - max(0, tile_column - wide);
-        if (tile_column < wide) {
+        const int narrow = tile_column < wide ? 0 : 1;
+        const int column = min(tile_column * TILE_W - max(0, tile_column - wide), out_w - TILE_W + narrow);
+        if (!narrow) {
 ${register_tile(tile_w)}\
         } else {
 ${register_tile(tile_w - 1)}\
         }
     }
+    % if chunked:
+    }
+    % endif
 
     // The item with the first tile also zeroes the halo of its planes.
     if (writes_halo && tile0 == 0) {

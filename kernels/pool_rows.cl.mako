@@ -1,12 +1,37 @@
 ## pool_rows.cl.mako -- maximum or mean over windows of plain maps, a row of windows after the other.
 ##
-## The rows that a row of windows covers are combined element by element into one line, whose ends are filled up where windows reach beyond
-## the map; then every window combines its columns of the line. Both loops run over neighbours in memory, so that compilers make vectors of
-## them. One work-item does `tasks_each` rows. Index space, fastest first:
-##     get_global_id(0)  run of rows of y (plane, p)
-## Header constants: KERNEL_*, STRIDE_*, DILATION_*, PAD_*, WIDEST (elements of a line), COMBINE(a, v), IDENTITY.
-## Render arguments: mean; unrolled (few columns in a window).
-<%page args="mean, unrolled"/>\
+## The rows that a row of windows covers are combined, for all columns, into one line; then every window combines its columns of the line.
+## Index space, fastest first:
+##     get_global_id(0)  run of `tasks_each` rows of y (plane, p)
+## Header constants: those of band.cl.mako, COMBINE(a, v), IDENTITY.
+## Render arguments: stride (of columns); mean; unrolled (few rows and columns in a window).
+<%namespace name="band" file="band.cl.mako"/>\
+<%page args="stride, mean, unrolled"/>\
+<%
+    unroll = "#pragma unroll" if unrolled else "#pragma unroll 1"
+    def combined(kind, name, read):
+        return f"""
+                {kind} {name} = {read(0)};
+                for (int r = 1; r < count; ++r) {{
+                    const {kind} more = {read("r")};
+                    {name} = COMBINE({name}, more);
+                }}
+"""[1:]
+    vector = lambda name, c: combined("vec", name, lambda r: f"READ(x + from + {r} * DILATION_H * width + {c})")
+    scalar = combined("float", "value", lambda r: f"LOAD(x + from, {r} * DILATION_H * width + c)")
+    compute = f"""
+                value = READ_LANES(line + q);
+                {unroll}
+                for (int s = 1; s < KERNEL_W; ++s) {{
+                    const vec more = READ_LANES(line + s * DILATION_W % STRIDE_W * phase + s * DILATION_W / STRIDE_W + q);
+                    value = COMBINE(value, more);
+                }}
+"""[1:]
+    if mean:
+        compute += """
+                value /= divisor != 0.0f ? (vec)(divisor) : in_column * READ_LANES(in_row + q);
+"""[1:]
+%>\
 % if mean:
 // Of the elements start, start + step, ... of a window of `taps`, those from `low` to below `high`.
 #define BELOW(start, limit, step, taps) \
@@ -17,65 +42,39 @@ __kernel WORK_GROUP
 void pool_rows(
     __global const real *restrict x,   // planes, height, width
     __global real *restrict y,         // planes, p_count, q_count
-    const int planes,                  // N * C
-    const int height, const int width,
-    const int p_count, const int q_count,
     % if mean:
     const float divisor,               // of every window; 0: the number of its elements from low_* to below high_*
     const int low_h, const int high_h, const int low_w, const int high_w,
     % endif
-    const int tasks_each)
+${band.arguments()}\
 {
-    float line[WIDEST];
+    float line[COPIED];
     % if mean:
-    float columns[WIDEST];
-    for (int q = 0; q < q_count; ++q)
-        columns[q] = (float)COUNT(q * STRIDE_W - PAD_W, low_w, high_w, DILATION_W, KERNEL_W);
+    float in_row[COPIED];              // elements that count in a row of a window
+    for (int q = 0; q < q_count && divisor == 0.0f; ++q)
+        in_row[q] = (float)COUNT(q * STRIDE_W - PAD_W, low_w, high_w, DILATION_W, KERNEL_W);
     % endif
-    const int span = (q_count - 1) * STRIDE_W + (KERNEL_W - 1) * DILATION_W + 1;
-    const int inner = width < span - PAD_W ? width : span - PAD_W;
-    for (int c = 0; c < PAD_W; ++c) line[c] = IDENTITY;
-    for (int c = PAD_W + inner; c < span; ++c) line[c] = IDENTITY;
-
-    const int tasks = planes * p_count;
-    const int first = (int)get_global_id(0) * tasks_each;
-    for (int task = first; task < first + tasks_each && task < tasks; ++task) {
+    for (int i = 0; i < STRIDE_W * phase; ++i) line[i] = IDENTITY;
+${band.tasks_and_columns()}\
+    const int end = task_end * q_count;
+    for (int task = task0; task < task_end; ++task) {
         const int plane = task / p_count;
         const int top = (task - plane * p_count) * STRIDE_H - PAD_H;
         const int begin = top < 0 ? (-top + DILATION_H - 1) / DILATION_H : 0;
         const int rest = (height - top + DILATION_H - 1) / DILATION_H;
-        const int end = rest < KERNEL_H ? rest : KERNEL_H;
-        __global const real *row = x + (plane * height + top + begin * DILATION_H) * width;
-        if (begin >= end) {
-            for (int c = 0; c < inner; ++c) line[PAD_W + c] = IDENTITY;
+        const int count = (rest < KERNEL_H ? rest : KERNEL_H) - begin;   // rows of the map in the windows
+        if (count <= 0) {
+            for (int i = 0; i < STRIDE_W * phase; ++i) line[i] = IDENTITY;
         } else {
-            for (int c = 0; c < inner; ++c) line[PAD_W + c] = LOAD(row, c);
+            const int from = (plane * height + top + begin * DILATION_H) * width;
+${band.write_row(stride, "IDENTITY", vector, scalar, "from + (count - 1) * DILATION_H * width")}\
         }
-        for (int r = begin + 1; r < end; ++r) {
-            row += DILATION_H * width;
-            for (int c = 0; c < inner; ++c) {
-                const float value = LOAD(row, c);
-                line[PAD_W + c] = COMBINE(line[PAD_W + c], value);
-            }
-        }
-        __global real *out = y + task * q_count;
         % if mean:
-        const float rows = (float)COUNT(top, low_h, high_h, DILATION_H, KERNEL_H);
+        const float in_column = (float)COUNT(top, low_h, high_h, DILATION_H, KERNEL_H);
         % endif
-        for (int q = 0; q < q_count; ++q) {
-            float total = line[q * STRIDE_W];
-            % if unrolled:
-            #pragma unroll
-            % endif
-            for (int s = 1; s < KERNEL_W; ++s) {
-                const float value = line[q * STRIDE_W + s * DILATION_W];
-                total = COMBINE(total, value);
-            }
-            % if mean:
-            STORE(out, q, total / (divisor != 0.0f ? divisor : rows * columns[q]));
-            % else:
-            STORE(out, q, total);
-            % endif
+        {
+            const int row_at = task * q_count;
+${band.store_row(compute)}\
         }
     }
 }

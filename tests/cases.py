@@ -248,10 +248,7 @@ def activated(y: np.ndarray, epilogue: Epilogue, given: Arrays, channel_axis: in
     if bias is not None:
         y = y + np.asarray(bias, np.float64).reshape(-1, *(1,) * (y.ndim - 1 - channel_axis))
     y = y + given.get("residual", 0)
-    if epilogue.activation is None:
-        return y
-    slope = epilogue.activation[1]
-    return np.where(y < 0, y * slope if slope else 0, y)
+    return reference.activated(y, *(epilogue.activation or ()))
 
 
 def expected(problem: Problem, given: Arrays) -> Arrays:
@@ -389,11 +386,13 @@ def bounds(problem: Problem, given: Arrays, factor: float | None = None) -> np.n
     if isinstance(problem, ReorderProblem) and isinstance(layout := problem.layout("y"), Transformed):
         taps = problem.shape[2:]
         return 2 * sum(taps) * unit * transform_weights(magnitude["x"], layout, magnitudes=True)
-    if isinstance(problem, ConvProblem) and factor is not None:
+    curved = isinstance(problem, ConvProblem) and problem.epilogue.activation in (("hardswish",), ("silu",))
+    if isinstance(problem, ConvProblem) and (factor is not None or curved):
         sums = replace(problem, epilogue=replace(problem.epilogue, activation=None))  # whose slope would make them smaller
         with np.errstate(invalid="ignore"):
             (largest,) = (np.nanmax(y) for y in expected(sums, magnitude).values())
-        return np.full((), factor * sum_bound(conv_terms(problem), largest))
+        rounding = 12 * unit * largest if curved else 0.0
+        return np.full((), (1.5 if curved else 1.0) * (factor or 0.0) * sum_bound(conv_terms(problem), largest) + rounding)
     return None
 
 

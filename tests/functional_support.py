@@ -170,7 +170,7 @@ CONVS = {
     "3d_groups": Conv((1, 6, 3, 5, 6), (3, 2, 1, 2, 3), {"padding": "same", "groups": 3, "dilation": (1, 2, 1)}),
 }  # fmt: skip
 
-RARE = {"same", "pointwise", "sparse", "3d_groups", "2d_sparse", "2d_dilated"}
+RARE = {"1d_dilated", "one_sided", "same", "pointwise", "sparse", "3d_groups", "2d_sparse", "2d_dilated"}
 """Cases near others, which a default run leaves out: kernels are built for each of them."""
 
 

@@ -70,13 +70,7 @@ def _conv(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> Result
     else:
         y = reference.conv_backward_data(a, b, problem.geometry, problem.size)
         y = y if bias is None else y + bias.reshape(1, -1, *(1,) * (y.ndim - 2))
-    return (_epilogue(y + extra[0] if problem.epilogue.residual else y, problem.epilogue.activation),)
-
-
-def _epilogue(y: np.ndarray, activation: tuple[str, float] | None) -> np.ndarray:
-    if activation is None:
-        return y
-    return reference.relu(y) if activation[0] == "relu" else reference.leaky_relu(y, activation[1])
+    return (reference.activated(y + extra[0] if problem.epilogue.residual else y, *(problem.epilogue.activation or ())),)
 
 
 def _matmul(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> Results:
@@ -84,7 +78,7 @@ def _matmul(node: Node, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> Resu
     y = (a.swapaxes(-1, -2) if flags.get("transpose_a") else a) @ (b.swapaxes(-1, -2) if flags.get("transpose_b") else b)
     for extra in rest:
         y = y + extra
-    return (_epilogue(y, flags.get("activation")),)
+    return (reference.activated(y, *(flags.get("activation") or ())),)
 
 
 def _pool(node: Node, x: np.ndarray) -> Results:
@@ -104,6 +98,15 @@ def _pool_backward(node: Node, dy: np.ndarray, *indices: np.ndarray) -> Results:
         flags = node.attributes
         return (reference.avg_pool_backward(dy, node["geometry"], size, flags.get("count_include_pad", True), flags.get("divisor")),)
     return (reference.adaptive_avg_pool_backward(dy, size),)
+
+
+def _resample(node: Node, x: np.ndarray, sources: np.ndarray, weights: np.ndarray) -> Results:
+    """Every result a sum over its taps; those at -1 are not read."""
+    axis = node["axis"]
+    rows = np.moveaxis(x, axis, -1)
+    taps = sources.astype(np.int64)
+    parts = np.where(taps >= 0, rows[..., np.maximum(taps, 0)] * weights, 0.0)
+    return (np.moveaxis(parts.sum(-1), -1, axis),)
 
 
 def _view(node: Node, x: np.ndarray) -> Results:
@@ -139,6 +142,8 @@ TABLE: dict[str, Any] = {
     "window": _window,
     "lrn": _lrn,
     "lrn_backward": _lrn_backward,
+    "resample": _resample,
+    "unpool": lambda node, x, indices: (reference.max_unpool(x, indices.astype(np.int32), node["size"]),),
     "reshape": lambda node, x: (x.reshape(node.shape),),
     "cast": lambda node, x: (x,),
     "cat": lambda node, *parts: (np.concatenate(parts, node["axis"]),),
@@ -165,14 +170,15 @@ def _reduce(node: Node, op: ReduceOp, operands: list[np.ndarray]) -> Results:
     for target, expression in statements:
         names[target] = np.broadcast_to(_expression(expression, names, None), shape)
     count = np.float64(math.prod(shape[axis] for axis in node["axes"]))
-    combine = np.sum if op.combine == "sum" else np.max
+    combine = {"sum": np.sum, "max": np.max, "prod": np.prod}[op.combine]
     totals = {f"r{i}": combine(names[f"r{i}"], axis=node["axes"], keepdims=True) for i in range(len(post))}
     return tuple(_expression(p, {**totals, "r": totals[f"r{i}"], "count": count}, None) for i, p in enumerate(post))
 
 
 FUNCTIONS = {
     "exp": np.exp, "expm1": np.expm1, "sqrt": np.sqrt, "tanh": np.tanh, "log": np.log, "pown": np.power, "where": np.where,
-    "erf": np.vectorize(math.erf), "NAN": np.nan, "INFINITY": np.inf,
+    "erf": np.vectorize(math.erf), "NAN": np.nan, "INFINITY": np.inf, "fabs": np.abs, "floor": np.floor, "ceil": np.ceil,
+    "trunc": np.trunc, "pow": np.power, "log1p": np.log1p, "fmod": np.fmod, "any_of": np.logical_or, "all_of": np.logical_and,
 }  # fmt: skip
 
 
@@ -200,9 +206,18 @@ def _conditional(text: str) -> str:
     flat = "".join(out)
     question = _outside(flat, "?")
     if question < 0:
-        return flat
+        return _truths(flat)
     colon = question + 1 + _outside(flat[question + 1 :], ":")
-    return f"where({flat[:question]}, {_conditional(flat[question + 1 : colon])}, {_conditional(flat[colon + 1 :])})"
+    return f"where({_truths(flat[:question])}, {_conditional(flat[question + 1 : colon])}, {_conditional(flat[colon + 1 :])})"
+
+
+def _truths(text: str) -> str:
+    """`a || b` and `a && b` as functions, the former first: it binds less."""
+    for mark, function in (("||", "any_of"), ("&&", "all_of")):
+        cut = _outside(text, mark)
+        if cut >= 0:
+            return f"{function}({_truths(text[:cut])}, {_truths(text[cut + 2 :])})"
+    return text
 
 
 def _arguments(text: str) -> str:
@@ -223,7 +238,7 @@ def _outside(text: str, mark: str) -> int:
     depth = 0
     for i, char in enumerate(text):
         depth += {"(": 1, ")": -1}.get(char, 0)
-        if char == mark and depth == 0:
+        if depth == 0 and text.startswith(mark, i):
             return i
     return -1
 

@@ -102,10 +102,10 @@ PROBLEMS = [
     "conv n2c3i9x8k3f3x3p1+bias+leaky_relu(0.5)+res",
     "conv n2c6i9x8k6f3x3p1g2:bwd_d",
     "conv n3c3i9x8k3f3x3p1:bwd_w",
-    "maxpool n2c3i9x8f2x2:bwd_d",
-    "avgpool n2c3i9x8f3x3s2p1:nopad",
 ]
 MORE_PROBLEMS = [
+    "maxpool n2c3i9x8f2x2:bwd_d",
+    "avgpool n2c3i9x8f3x3s2p1:nopad",
     "deconv n1c3i5x5k3f2x2s3o1",
     "avgpool n2c3i9x8f3x3s2p1:bwd_d",
     "maxpool n2c3i9x8f3x3s2p1:idx:f16",
@@ -115,6 +115,9 @@ MORE_PROBLEMS = [
     "conv n2c4i9x8k6f3x2p1,0g2:bwd_d",
     "conv n3c4i9k6f3p1:bwd_w",
     "deconv n1c4i5x5k6f4x4s2p1:f16+bias",
+    "conv n2c3i9x8k4f3x3p1+bias+hardswish",
+    "conv n2c5i9x8k6f3x3+silu+res",
+    "conv n2c6i9x8k6f3x3p1g6+bias+clip(-0.5,0.5)",
 ]
 
 

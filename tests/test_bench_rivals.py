@@ -37,6 +37,9 @@ FORWARD = [
     "avgpool n2c3i9x8f3x3s2p1",
     "avgpool n2c3i9x8f3x3s2p1:nopad",
     "avgpool n2c3i10x10f3x3s2:ceil",
+    "conv n2c3i9x8k4f3x3p1+bias+hardswish",
+    "conv n2c3i9x8k4f3x3p1+silu+res",
+    "conv n2c3i9x8k4f3x3p1+bias+clip(0.0,6.0)",
 ]
 BACKWARD = [
     "conv n2c3i9x8k4f3x3p1,0:bwd_d",

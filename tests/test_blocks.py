@@ -68,7 +68,7 @@ BLOCKS = {
 }
 
 
-RARE = {"basic", "bottleneck", "inception with odd channels"}
+RARE = {"basic", "bottleneck", "inception", "inception with odd channels"}
 """Forward passes of an exhaustive run only; the odd channels have their training step in every run."""
 
 
@@ -84,7 +84,9 @@ def test_forward(name, queue):
     close(run(x).get(), wanted, 9 * shape[1], run)
 
 
-@pytest.mark.parametrize("name", ["basic with projection", "inception", "inception with odd channels"])
+@pytest.mark.parametrize(
+    "name", ["basic with projection", pytest.param("inception", marks=pytest.mark.exhaustive), "inception with odd channels"]
+)
 def test_one_training_step(name, queue):
     make, shape = BLOCKS[name]
     net = randomised(make())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tests.support as support
-from clconv.algorithms.conv_blocked import Roles
+from clconv.algorithms.blocked_calls import Roles
 from clconv.algorithms.conv_winograd import OUTPUTS, ConvWinograd, ConvWinogradParams, ranked
 from clconv.algorithms.winograd_tiles import Parts, axes, fits, needed_halo
 from clconv.device import DeviceTraits
@@ -110,7 +110,7 @@ def test_integers_bit_for_bit(text: str) -> None:
     run(text)
 
 
-@pytest.mark.parametrize("text", ["n2c32i9x7k16f3x3p1g2", "n1c16i5x6k48f3x3p1g2:bwd_d", "n1c8i4x5k8f3x3p1", "n2c48i3x7k9f3x3p1"])
+@pytest.mark.parametrize("text", ["n2c64i9x7k32f3x3p1g2", "n1c32i5x6k96f3x3p1g2:bwd_d", "n1c8i4x5k8f3x3p1", "n2c48i3x7k9f3x3p1"])
 def test_groups_and_full_blocks_bit_for_bit(text: str) -> None:
     """Of whole blocks on the device under test; the kernel without a tail."""
     run(text.replace("c8i", f"c{traits().block}i"))
@@ -124,7 +124,7 @@ def test_all_sizes_run_the_same_kernel() -> None:
 
 def test_parts_and_slices_of_all_sizes() -> None:
     """From one tile a part to all in one; slices of the output channels from 1 to more than there are."""
-    problem = parse("n2c17i7x5k33f3x3p1")
+    problem = parse("n2c17i7x5k65f3x3p1")
     cuts = set()
     for part, slices in ((1, 1), (2, 2), (3, 5), (5, 1), (7, 64), (24, 3), (200, 1)):
         params = replace(SMALL, part=part, slices=slices)

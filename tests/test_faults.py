@@ -7,8 +7,8 @@ import importlib
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyopencl as cl
@@ -23,7 +23,7 @@ from clconv.geometry import ConvGeometry
 from clconv.nn.init import seeded
 from clconv.runtime import arrays, context, programs
 from tests import faults_support as support
-from tests.faults_support import Faults, counted, each_fault, injected
+from tests.faults_support import Faults, counted, each_fault, injected, opencl_error
 from tests.functional_support import exactly, send
 from tests.support import integers
 from tests.train_support import assert_same_state
@@ -283,11 +283,11 @@ def test_a_loader_that_fails() -> None:
 
 
 def test_a_buffer_beyond_what_the_device_gives(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not injected: more than the device's largest allocation, without touching any of it."""
+    """More than the device's largest allocation, without touching any of it; made up where no tensor may be that large."""
     elements = queue.device.max_mem_alloc_size // 4 + 1
     if elements >= 2**31:
         elements = 2**31 - 1
-        monkeypatch.setattr(cl, "Buffer", SimpleNamespace)
+        monkeypatch.setattr(cl, "Buffer", Mock(side_effect=opencl_error("buffer", cl.status_code.INVALID_BUFFER_SIZE)))
     with pytest.raises(DeviceError) as caught:
         arrays.empty(queue, (elements,), "float32")
     text = str(caught.value)

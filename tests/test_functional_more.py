@@ -71,6 +71,11 @@ CASES: dict[str, Case] = {
     "adaptive_max_pool": (lambda x: F.adaptive_max_pool2d(x, (3, 4)), lambda x: ref.adaptive_max_pool(x, (3, 4)), [IMAGE], 0),
     "adaptive_max_pool of halves": (lambda x: F.adaptive_max_pool2d(x, (None, 3)), lambda x: ref.adaptive_max_pool(x, (7, 3)), [IMAGE], 0),
     "instance_norm": (F.instance_norm, ref.instance_norm, [IMAGE, (3,), (3,)], 64),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (7, 6), w, b), ref.layer_norm, [IMAGE, (7, 6), (7, 6)], 64),
+    "group_norm": (
+        lambda x, w, b: F.group_norm(x, 2, w, b), lambda x, w, b: ref.group_norm(x, 2, w, b), [(2, 6, 7), (6,), (6,)], 64
+    ),
+    "rms_norm": (lambda x, w: F.rms_norm(x, (7, 6), w, 1e-3), lambda x, w: ref.rms_norm(x, w, 1e-3), [IMAGE, (7, 6)], 64),
 }  # fmt: skip
 
 
@@ -184,6 +189,9 @@ def test_what_is_refused(queue: Any) -> None:
         (lambda: F.clamp(x), r"needs min, max or both"),
         (lambda: F.celu(x, 0.0), r"alpha must not be 0"),
         (lambda: F.instance_norm(F.amax(x, (2, 3), keepdim=True)), r"more than one spatial element, got shape \(1, 2, 1, 1\)"),
+        (lambda: F.layer_norm(x, (2, 4)), r"normalized_shape \(2, 4\) must be the last sizes of the input, which"),
+        (lambda: F.rms_norm(x, ()), r"normalized_shape \(\) must be the last sizes"),
+        (lambda: F.group_norm(x, 3), r"the channels of input \(1, 2, 4, 4\) must be a multiple of num_groups 3"),
         (lambda: F.prelu(x, send(queue, np.zeros(3, np.float32))), r"one for each channel of x \(1, 2, 4, 4\), got shape \(3,\)"),
     ):  # fmt: skip
         with pytest.raises(clconv.GeometryError, match=said):

@@ -205,7 +205,10 @@ SMOOTH: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]], Expected, flo
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+RARELY = {"elu", "gelu_tanh", "silu", "avg_pool_inside"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.exhaustive if name in RARELY else ()) for name in SMOOTH])
 def test_smooth_gradient(queue, name):
     function, shapes, expected, units = SMOOTH[name]
     rng = numbers(len(name), *shapes[0])

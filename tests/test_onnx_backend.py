@@ -25,14 +25,16 @@ from clconv.onnx import backend
 # fmt: off
 OPERATORS = frozenset((
     "Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool", "MaxUnpool",
-    "BatchNormalization", "InstanceNormalization", "LRN", "Dropout", "Gemm", "MatMul", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu",
-    "Celu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Gelu", "Clip", "ThresholdedRelu", "Softmax",
+    "BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization",
+    "MeanVarianceNormalization", "LpNormalization", "CausalConvWithState", "ConvInteger", "QLinearConv",
+    "LRN", "Dropout", "Gemm", "MatMul", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu",
+    "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Gelu", "Clip", "ThresholdedRelu", "Softmax",
     "LogSoftmax", "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal",
     "Floor", "Ceil", "Erf", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Where", "Concat", "Split", "Slice",
     "Gather", "Pad", "Resize", "Upsample", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "ReduceL1",
     "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
     "ReduceSumSquare", "ArgMax", "ArgMin", "Cast", "Shape", "ConstantOfShape", "Constant", "Identity", "DepthToSpace", "SpaceToDepth",
-    "Range",
+    "Range", "Mod", "Size", "CastLike",
 ))
 # fmt: on
 
@@ -55,28 +57,54 @@ class Case:
     atol: float
 
 
-def official(kind: str) -> Iterator[Case]:
-    """The cases of one kind that supported operators alone make up, on tensors."""
+def every_case(kind: str, name: str = "") -> Iterator[Case]:
+    """The cases of one kind whose name has the pattern `name` in it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from onnx.backend.test.loader import load_model_tests
 
         found = load_model_tests(kind=kind)
     for case in found:
-        model = case.model or onnx.load(str(Path(case.model_dir) / "model.onnx"))
-        values = (*model.graph.input, *model.graph.output)
-        own = all(node.domain in ("", "ai.onnx") and node.op_type in OPERATORS for node in model.graph.node)
-        if own and not model.functions and all(value.type.WhichOneof("value") == "tensor_type" for value in values):
+        if re.search(name, case.name, re.IGNORECASE):
+            model = case.model or onnx.load(str(Path(case.model_dir) / "model.onnx"))
             yield Case(case.name, model, case.data_sets or list(stored_sets(case.model_dir)), case.rtol, case.atol)
+
+
+def official(kind: str) -> Iterator[Case]:
+    """The cases of one kind that supported operators alone make up, on tensors."""
+    for case in every_case(kind):
+        graph = case.model.graph
+        own = all(node.domain in ("", "ai.onnx") and node.op_type in OPERATORS for node in graph.node)
+        tensors_only = all(value.type.WhichOneof("value") == "tensor_type" for value in (*graph.input, *graph.output))
+        if own and not case.model.functions and tensors_only:
+            yield case
 
 
 def stored_sets(folder: str) -> Iterator[tuple[Arrays, Arrays]]:
     for data in sorted(glob.glob(f"{folder}/test_data_set_*")):
-        yield tensors(data, "input"), tensors(data, "output")
+        yield stored(data, "input"), stored(data, "output")
 
 
-def tensors(folder: str, what: str) -> Arrays:
-    return [numpy_helper.to_array(onnx.load_tensor(f"{folder}/{what}_{i}.pb")) for i in range(len(glob.glob(f"{folder}/{what}_*.pb")))]
+def stored(folder: str, what: str) -> Arrays:
+    names = [f"{folder}/{what}_{i}.pb" for i in range(len(glob.glob(f"{folder}/{what}_*.pb")))]
+    return [numpy_helper.to_array(onnx.load_tensor(name)) for name in names]
+
+
+def as_array(value: Any) -> np.ndarray:
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+
+
+def difference(case: Case, results: Sequence[Any], outputs: Sequence[Any]) -> str | None:
+    """What is wrong with results, by the case's own tolerances, or None."""
+    for result, given in zip(results, outputs, strict=True):
+        expected = as_array(given)
+        if np.asarray(result).dtype != expected.dtype:
+            return f"gives {np.asarray(result).dtype} instead of {expected.dtype}"
+        try:
+            np.testing.assert_allclose(result, expected, case.rtol, case.atol)
+        except AssertionError as error:
+            return str(error).strip()
+    return None
 
 
 def disagreement(case: Case) -> str | None:
@@ -84,13 +112,9 @@ def disagreement(case: Case) -> str | None:
     try:
         prepared = backend.prepare(case.model)
         for inputs, outputs in case.sets:
-            results = prepared.run(inputs)
-            for result, given in zip(results, outputs, strict=True):
-                expected = numpy_helper.to_array(given) if isinstance(given, TensorProto) else np.asarray(given)
-                if np.asarray(result).dtype != expected.dtype:
-                    return f"gives {np.asarray(result).dtype} instead of {expected.dtype}"
-                np.testing.assert_allclose(result, expected, case.rtol, case.atol)
-    except (ClconvError, AssertionError) as error:
+            if said := difference(case, prepared.run(inputs), outputs):
+                return said
+    except ClconvError as error:
         return str(error).strip()
     return None
 

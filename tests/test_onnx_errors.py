@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import clconv
 import clconv.functional as F
 from clconv import nn
 from clconv.errors import ClconvError, GeometryError, OnnxError
@@ -220,29 +221,29 @@ class Whole(nn.Module):
         return self.function(input)
 
 
+def _elsewhere(x: Any) -> Any:
+    values, places = F.max_pool2d(x, 2, return_indices=True)
+    return F.max_unpool2d(values, places, 2, output_size=(7, 6))
+
+
 SAVING: dict[str, tuple[str, Any]] = {
-    "unequal windows": (
-        "windows of unequal length ((6, 6) to (4, 4)) have no ONNX operator",
-        lambda x: F.adaptive_avg_pool2d(x, 4),
+    "weights' gradient": (
+        "the gradient of a convolution's weights has no ONNX operator; save the network without it",
+        lambda x: F.conv2d_weight(x, (4, 4, 3, 3), F.pad(x, (-1, -1, -1, -1))),
     ),
-    "positions": (
-        "positions of maxima are counted differently in ONNX; return the values only",
-        lambda x: F.max_pool2d(x, 2, return_indices=True)[1],
+    "gradient": (
+        "relu_backward is part of a gradient, and a file holds what a network computes from its inputs",
+        lambda x: clconv.grad(F.sum(F.relu(x)), [x])[0],
     ),
-    "turned kernel": (
-        "turning an axis around is not supported in files; turn the weights before",
-        lambda x: F.conv2d(x, np.ones((2, 4, 3, 3), np.float32), flip_kernel=True),
+    "random numbers": ("dropout draws random numbers, where a file means inference; call it with training=self.training", F.dropout),
+    "positions of other maps": (
+        "positions count in maps of (6, 6) but are written into maps of (7, 6); give output_size=(6, 6)", _elsewhere
     ),
-    "even window": (
-        "a window of an even number of channels (4) reaches the other way in ONNX; use an odd one",
-        lambda x: F.local_response_norm(x, 4),
+    "positions of nowhere": (
+        "positions from 1 to 36 reach beyond maps of (6, 6)",
+        lambda x: F.max_unpool2d(F.max_pool2d(x, 2), np.arange(1, 37, dtype=np.int32).reshape(1, 4, 3, 3), 2),
     ),
-    "half": ("operations that are not supported: cast (cast(1, 4, 6, 6)). Supported are add, ", lambda x: F.cast(x, "float16")),
-    "own divisor": (
-        "a divisor of one's own together with ceil_mode has no ONNX operator; leave one out",
-        lambda x: F.avg_pool2d(x, 3, ceil_mode=True, divisor_override=2),
-    ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", SAVING)
@@ -251,6 +252,22 @@ def test_what_cannot_be_saved(what: str) -> None:
     with pytest.raises(OnnxError) as caught:
         to_model(Whole(function), MAPS)
     assert sentence in str(caught.value) and str(caught.value).startswith("save: ")
+
+
+def test_saving_takes_no_empty_tensors_and_no_batch_that_decides_what_is_computed() -> None:
+    with pytest.raises(OnnxError, match="is empty, which cannot be saved; give an input shape with a batch of at least 1"):
+        to_model(nn.ReLU(), (0, 2))
+    with pytest.raises(OnnxError, match=r"save: batch='' must be a name for the first axis of every input"):
+        to_model(nn.ReLU(), (1, 2), batch="")
+    cases: dict[str, Any] = {
+        r"with 2 and 3: reshape: \(3, 4\) has 12 elements, \(2, 2, 2\) needs 8": lambda x: F.reshape(x, (2, 2, 2)),
+        r"axes \[1, 2\] both depend on the number of inputs": lambda x: F.reshape(F.matmul(x, F.transpose(x, 0, 1)), (1, -1, x.shape[0])),
+        r"Mul 'Mul' reads a constant that depends on the number of inputs": lambda x: x * float(x.shape[0]),
+        r"with 2 it computes relu\(2, 4\) where it computes sigmoid\(3, 4\)": lambda x: F.relu(x) if x.shape[0] == 2 else F.sigmoid(x),
+    }
+    for sentence, function in cases.items():
+        with pytest.raises(OnnxError, match=sentence):
+            to_model(Whole(function), (1, 4), batch="N")
 
 
 def test_saving_needs_a_network_a_shape_and_a_place(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def entries(low: int, high: int, rank: int) -> st.SearchStrategy[tuple[int, ...]
     return st.tuples(*(st.integers(low, high),) * rank)
 
 
+FIXED = [("relu", 0.0), ("clip", 0.0, 6.0), ("clip", float("-inf"), 0.5), ("hardswish",), ("silu",)]
+
+
 @st.composite
 def conv_problems(draw: st.DrawFn) -> ConvProblem:
     rank = draw(st.integers(1, 3))
@@ -89,7 +92,7 @@ def conv_problems(draw: st.DrawFn) -> ConvProblem:
     channels, filters = (groups * draw(st.integers(1, 40)) for _ in range(2))
     dtype = draw(st.sampled_from(["float32", "float16"]))
     slope = st.floats(0, 1e15).map(lambda value: ("leaky_relu", value))
-    epilogue = Epilogue(draw(st.booleans()), draw(st.booleans()), draw(st.none() | st.just(("relu", 0.0)) | slope))
+    epilogue = Epilogue(draw(st.booleans()), draw(st.booleans()), draw(st.none() | st.sampled_from(FIXED) | slope))
     direction = draw(st.sampled_from(Pass))
     reach = [max(1, m - a - b + e) for m, (a, b), e in zip(geometry.effective_kernel, pads, extra, strict=True)]
     size = tuple(least + draw(st.integers(0, 20)) for least in reach)
@@ -181,7 +184,10 @@ REFUSED = [
     ("conv n1c3i8x8x8x8k4f1", "4 spatial axes; 1, 2 and 3 are supported"),
     ("conv n1c3i8x8k4f3x3:bwd", "flag :bwd is not one of :fwd, :bwd_d, :bwd_w, :f16"),
     ("conv n1c3i8x8k4f3x3:bwd_d:bwd_w", "more than one of :bwd_d, :bwd_w"),
-    ("conv n1c3i8x8k4f3x3+gelu", "epilogue +gelu is not one of +bias, +res, +relu, +leaky_relu(slope)"),
+    ("conv n1c3i8x8k4f3x3+gelu", "epilogue +gelu is not one of +bias, +res, +relu, +leaky_relu(slope), +clip("),
+    ("conv n1c3i8x8k4f3x3+clip(1.0,6.0)", "clip takes bounds around 0, got [1.0, 6.0]"),
+    ("conv n1c3i8x8k4f3x3+clip(-1.0)", "clip takes bounds around 0, got [-1.0]"),
+    ("conv n1c3i8x8k4f3x3+clip(-1.0,i)", "bound 'i' is not a number"),
     ("conv n1c3i8x8k4f3x3+leaky_relu(0.1.2)", "slope '0.1.2' is not a number"),
     ("conv n1c3i2x8k4f3x3", "axis 0: a kernel of 3 with dilation 1 reaches over 3, but the input of 2 with padding (0, 0) has only 2"),
     ("conv n1c3i8x8k4f3x3o1", "output_padding (1, 1) must be smaller than stride (1, 1) or dilation (1, 1)"),

@@ -45,10 +45,12 @@ def kernels(assembly: Assembly) -> set[KernelSource]:
     return {call.source for plan in assembly.plans.values() for call in plan.calls}
 
 
-@pytest.mark.parametrize("name", ["resnet50", "googlenet", "alexnet", "lenet5"])
-def test_no_kernel_is_needed_but_those_of_the_first_size(name: str) -> None:
+@pytest.mark.parametrize(
+    "name, width", [("resnet50", 8), ("resnet50", 16), ("googlenet", 8), ("alexnet", 16), ("lenet5", 8), ("lenet5", 16)]
+)
+def test_no_kernel_is_needed_but_those_of_the_first_size(name: str, width: int) -> None:
     """By plans alone. They are chosen among what there is, not slower by far than the best by estimate."""
-    traits = DeviceTraits.cpu(8)
+    traits = DeviceTraits.cpu(width)
     built = kernels(assembled(name, shape_of(name), traits))
     for shape in others(name):
         free, reused = assembled(name, shape, traits), assembled(name, shape, traits, built)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from clconv.algorithms.conv_depthwise_rows import WIDEST, ConvDepthwiseRows
+from clconv.algorithms.bands import WIDEST
+from clconv.algorithms.conv_depthwise_rows import ConvDepthwiseRows
 from clconv.algorithms.pool_rows import PoolRows
 from clconv.device import DeviceTraits
 from clconv.problem import Pass, Problem, parse
@@ -56,7 +57,7 @@ def test_what_they_leave_to_others() -> None:
         (CONV, f"n1c4i3x{wide}k4f3x3p1g4", cpu, f"at most {WIDEST} elements, got {wide + 2} by (3, 3)"),
         (CONV, "n1c4i8x8k4f3x3p1g4", gpu, "is written for the vectors of CPU devices"),
         (POOL, "maxpool n1c4i8x8f3x3:idx", cpu, "gives no positions of maxima"),
-        (POOL, f"maxpool n1c4i3x{wide}f3x3s1p1", cpu, f"needs rows of at most {WIDEST} elements, got {wide + 2}"),
+        (POOL, f"maxpool n1c4i3x{wide}f3x3s1p1", cpu, f"has at most {WIDEST} elements, got {wide + 2}"),
         (POOL, "maxpool n1c4i8x8f3x3", gpu, "is written for the vectors of CPU devices"),
         (POOL, "maxpool n1c4i4x8x8f3x3x3", cpu, "needs 1 or 2 spatial axes, got 3"),
     ):

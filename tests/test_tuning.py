@@ -224,7 +224,7 @@ def test_interrupting_keeps_what_was_found(base: Database) -> None:
 
 
 def test_what_is_not_known_yet_comes_first(base: Database) -> None:
-    texts = [f"conv n1c2i{n}x{n}k9f3x3p1" for n in (6, 7, 30)]
+    texts = [f"conv n1c2i{n}x{n}k9f3x3p1" for n in (6, 7, 60)]
     tasks = [standing(parse(text), traits()) for text in (*texts, texts[0])]
     one, _ = made(lambda trial: 1e-4)
     first = one.tune_all(tasks, 60)
@@ -254,7 +254,7 @@ def entry_for(params: DirectParams) -> Entry:
 
 def test_retune_takes_what_was_found_meanwhile(base: Database, queue: Any) -> None:
     net = small()
-    run = clconv.compile(net, (1, 2, 6, 6), queue, reuse=True)
+    run = clconv.compile(net, (1, 2, 6, 6), queue)
     x = np.random.default_rng(0).standard_normal((1, 2, 6, 6), np.float32)
     before = run(x).get()
     assert run.retune() == 0

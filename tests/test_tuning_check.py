@@ -78,7 +78,7 @@ def right(problem: Problem, operands: Arrays) -> Arrays:
     out = {}
     for name, sums in whole(problem, operands).items():
         activation = problem.epilogue.activation if isinstance(problem, ConvProblem | MatmulProblem) else None
-        value = np.where(sums < 0, activation[1] * sums, sums) if activation else sums
+        value = reference.activated(sums, *(activation or ()))
         out[name] = value.astype(problem.tensors()[name].dtype)
     return out
 

@@ -86,7 +86,7 @@ def test_rows_that_nothing_wrote_are_no_entries(change: dict[str, object]) -> No
 
 def test_parameters_come_back_as_the_algorithms_own() -> None:
     assert entry().params_like(ConvBlockedParams(1, 1, 1, 1)) == PARAMS
-    assert params_text(PARAMS) == "tile_h=2, tile_w=3, tile_k=2, unroll=8"
+    assert params_text(PARAMS) == "tile_h=2, tile_w=3, tile_k=2, unroll=8, chunk=0"
 
 
 @dataclass(frozen=True)

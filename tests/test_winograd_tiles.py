@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clconv import reference
-from clconv.algorithms.conv_blocked import Roles
+from clconv.algorithms.blocked_calls import Roles
 from clconv.algorithms.winograd_tiles import Axis, Parts, axes, filled, filters, fits, needed_halo
 from clconv.device import DeviceTraits
 from clconv.errors import GeometryError

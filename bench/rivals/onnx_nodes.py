@@ -12,6 +12,7 @@ from clconv.bench.rivals import ProblemJob
 from clconv.errors import UnsupportedError
 from clconv.geometry import Pads, Size
 from clconv.problem import ConvProblem, Pass, PoolProblem
+from clconv.problem.conv import Activation
 
 OPSET = 17
 IR_VERSION = 8
@@ -58,10 +59,19 @@ def _conv_nodes(problem: ConvProblem) -> list[NodeProto]:
     if epilogue.residual:
         nodes.append(helper.make_node("Add", [outputs[0], "residual"], [outputs[1]]))
     if epilogue.activation:
-        name, slope = epilogue.activation
-        options: dict[str, Any] = {} if name == "relu" else {"alpha": slope}
-        nodes.append(helper.make_node("LeakyRelu" if options else "Relu", [outputs[-2]], [outputs[-1]], **options))
+        nodes += _activation_nodes(epilogue.activation, outputs[-2], outputs[-1])
     return nodes
+
+
+def _activation_nodes(activation: Activation, given: str, result: str) -> list[NodeProto]:
+    name, *numbers = activation
+    if name == "silu":
+        return [helper.make_node("Sigmoid", [given], ["gate"]), helper.make_node("Mul", [given, "gate"], [result])]
+    if name == "clip":
+        bounds = [helper.make_node("Constant", [], [f"bound_{i}"], value_float=number) for i, number in enumerate(numbers)]
+        return [*bounds, helper.make_node("Clip", [given, "bound_0", "bound_1"], [result])]
+    operator = {"relu": "Relu", "leaky_relu": "LeakyRelu", "hardswish": "HardSwish"}[name]
+    return [helper.make_node(operator, [given], [result], **({"alpha": numbers[0]} if name == "leaky_relu" else {}))]
 
 
 def _pool_nodes(problem: PoolProblem) -> list[NodeProto]:

@@ -14,6 +14,7 @@ from clconv.graph.node import Node
 from clconv.graph.ops.conv import problem_of as conv_problem
 from clconv.graph.trace import Graph
 from clconv.problem import Pass
+from clconv.problem.conv import Activation
 
 Call = Callable[..., Any]
 
@@ -136,11 +137,19 @@ def _conv(node: Node) -> Call:
     return run
 
 
-def activation(kind: tuple[str, float] | None) -> Call:
+def activation(kind: Activation | None) -> Call:
     """A fused activation, in place."""
     if kind is None:
         return lambda y: y
-    return torch.relu_ if kind[0] == "relu" else lambda y: F.leaky_relu_(y, kind[1])
+    name, *numbers = kind
+    calls: dict[str, Call] = {
+        "relu": torch.relu_,
+        "leaky_relu": lambda y: F.leaky_relu_(y, *numbers),
+        "clip": lambda y: y.clamp_(*numbers),
+        "hardswish": lambda y: F.hardswish(y, inplace=True),
+        "silu": lambda y: F.silu(y, inplace=True),
+    }
+    return calls[name]
 
 
 def _matmul(node: Node) -> Call:

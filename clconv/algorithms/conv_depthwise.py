@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.blocked_calls import AxisCall, Roles, addresses, needed_halo, plane_calls
 from clconv.algorithms.blocked_view import check_layouts, rows_per_item, why_not_blocked, why_not_rank
 from clconv.algorithms.column_reads import parts_of
-from clconv.algorithms.conv_blocked import AxisCall, Roles, addresses, needed_halo, plane_calls
 from clconv.algorithms.register_tiles import Cut
 from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names

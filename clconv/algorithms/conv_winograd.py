@@ -7,14 +7,16 @@ the tiles that read it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.conv_blocked import FEW_CHANNELS, Roles, Steps, check_maps, target_addresses
+from clconv.algorithms.blocked_calls import Roles, Steps, check_maps, target_addresses
+from clconv.algorithms.conv_blocked import FEW_CHANNELS
 from clconv.algorithms.minimal_filtering import MOST_PRODUCTS
-from clconv.algorithms.register_tiles import step_cost
+from clconv.algorithms.register_tiles import step_cost, widest
 from clconv.algorithms.winograd_tiles import Axis, Parts, axes, filters, fits, needed_halo, tile_outputs, two
 from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
@@ -33,11 +35,34 @@ ITEMS_PER_UNIT = 4
 MOST_CHOICES = 12
 # A cache line, in floats: products are that much more apart than they need, or they fall on the same lines of the cache.
 LINE = 16
-# Measured with PoCL on Zen 1: multiply-adds of a vector a second and core, the rate at which weights stream in, and what transforms cost.
-VECTORS_PER_SECOND = 2.6e9
-MEMORY_BYTES_PER_SECOND = 15e9
-CACHED_BYTES = 4e6
-VECTORS_PER_PRODUCT = 7
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a core takes: `vectors` multiply-adds of a vector a second, `transform` and `transform_more` times the products of an axis to
+    transform a vector.
+
+    Weights stream in at `stream` bytes a second, where `apart` each core its slice of them; again from a cache, `again` times as long, if
+    a slice has at most `cached` bytes. Data and sums of a part beyond `near` bytes slow products by `far`. `hidden` is the share of the
+    lesser of products and streaming that goes on beside the other; `begin` the seconds of a launch and of cores that wait for each other.
+    """
+
+    vectors: float
+    stream: float
+    apart: bool
+    cached: float
+    again: float
+    near: float
+    far: float
+    transform: float
+    transform_more: float
+    hidden: float
+    begin: float
+
+
+# Measured with PoCL, on Zen 1 and on Sapphire Rapids (26 layers, 12 choices each: what is chosen takes 1.03 times the best on average).
+NARROW = Costs(2.6e9, 15e9, False, 4e6, 0.0, math.inf, 0.0, 7.0, 0.0, 0.5, 5e-6)
+WIDE = Costs(6.0e9, 13.8e9, True, 3.35e6, 0.23, 1.1e6, 0.1, 14.4, 1.6, 0.0, 4e-5)
 
 
 @dataclass(frozen=True)
@@ -66,32 +91,35 @@ def check_params(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogra
 
 
 def estimate(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradParams) -> float:
-    """Seconds: the products at the rate of the register tile, overlapped with the weights as they stream in, and the transforms."""
+    """Seconds: the products at the rate of the register tile, the weights as they stream in, and the transforms."""
     roles, groups, c = Roles.of(problem), problem.geometry.groups, traits.block
+    costs = WIDE if traits.vector_registers > 16 else NARROW
     rows, columns = axes(problem, params.outputs)
     products, cut = rows.products * columns.products, Parts.of(problem, traits, params)
-    channel_tiles = -(-roles.outputs // (params.tile_k * c))
+    channel_tiles, input_blocks = -(-roles.outputs // (params.tile_k * c)), -(-roles.inputs // c)
     busy = min(traits.compute_units, cut.parts * cut.slices * groups)
     # Parts that the units cannot share evenly leave some of them waiting.
     waves = -(-cut.parts * cut.slices * groups // busy) * busy / (cut.parts * cut.slices * groups)
     slots = cut.parts * cut.slots * waves
     steps = products * slots * roles.inputs * channel_tiles * params.tile_k * groups
     slowed = step_cost(params.width, params.tile_k, traits.vector_registers) / (params.width * params.tile_k)
-    multiply = steps * slowed / (VECTORS_PER_SECOND * busy)
-    weights = 4.0 * products * roles.inputs * channel_tiles * params.tile_k * c * groups
-    stream = weights / MEMORY_BYTES_PER_SECOND
-    if weights > CACHED_BYTES:  # every part fetches them again
-        stream *= -(-cut.parts // max(1, busy // (cut.slices * groups)))
-    vectors = groups * (-(-roles.inputs // c) * cut.slices + channel_tiles * params.tile_k)
-    transform = vectors * products * cut.tiles * VECTORS_PER_PRODUCT / (VECTORS_PER_SECOND * busy)
-    return transform + max(multiply, stream) + min(multiply, stream) / 2
+    multiply = steps * slowed / (costs.vectors * busy)
+    if 4 * products * cut.slots * c * (input_blocks + params.tile_k) > costs.near:
+        multiply *= 1 + costs.far
+    weights = 4.0 * products * roles.inputs * channel_tiles * params.tile_k * c * groups / (cut.slices if costs.apart else 1)
+    rounds = -(-cut.parts // max(1, busy // (cut.slices * groups)))
+    stream = weights / costs.stream * (1 + (rounds - 1) * (costs.again if weights <= costs.cached else 1))
+    vectors = groups * (input_blocks * cut.slices + channel_tiles * params.tile_k)
+    each = costs.transform + costs.transform_more * max(rows.dense, columns.dense)
+    transform = vectors * products * cut.tiles * each / (costs.vectors * busy)
+    return transform + max(multiply, stream) + (1 - costs.hidden) * min(multiply, stream) + costs.begin
 
 
 @lru_cache(maxsize=2048)
 def ranked(problem: ConvProblem, traits: DeviceTraits) -> tuple[ConvWinogradParams, ...]:
     """All sensible parameters by estimate, those with up to MOST_SAFE_PRODUCTS products along an axis, whose errors stay small, first."""
     tile_k = 2 if Roles.of(problem).outputs > traits.block else 1
-    width = (traits.vector_registers - tile_k - 1) // tile_k
+    width = widest(tile_k, traits.vector_registers)
     choices = [
         ConvWinogradParams(outputs, tile_k, width, part, CHUNK, slices)
         for outputs in OUTPUTS
@@ -213,7 +241,7 @@ class ConvWinograd(Algorithm[ConvProblem]):
 
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         assert isinstance(params, ConvWinogradParams)
-        return estimate(problem, traits, params) + 5e-6
+        return estimate(problem, traits, params)
 
 
 def kernel_source(

@@ -1,24 +1,56 @@
 """Which register tile of positions by channel blocks suits which map: a small model of the inner loop, calibrated by measurement.
 
-Measured with PoCL on Zen 1 (AVX2, 16 registers), share of the peak of multiply-adds, where the tile divides the map:
+Measured with PoCL, share of the peak of multiply-adds, where the tile divides the map. Zen 1 (AVX2, 16 registers):
 
     positions x blocks   2x2  3x2  4x2  5x2  6x2 | 2x3  3x3  4x3 | 2x4 | 4x1 to 14x1 | 7x2, 3x4 (registers spilled)
     share                .70  .89  .92  .94  .96 | .87  .95  .96 | .89 | .68 to .72  | .72
 
-They follow from one line: an input or weight vector costs 1.35 multiply-adds to fetch, side by side with the multiply-adds.
+Sapphire Rapids (AVX-512, 32 registers):
+
+    positions x blocks   8x2  10x2  12x2  13x2 | 7x3  8x3 | 4x4  5x4  6x4 | 14x1  24x1 | 14x2, 9x3, 7x4 (registers spilled)
+    share                .84  .88   .90   .90  | .91  .95 | .86  .87  .93 | .83   .81  | .86, .81, .76
+
+`InnerLoop` holds what they follow from.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-FETCH = 1.35
-STEP_OVERHEAD = 0.3
-# Weights stream from the second-level cache.
-WEIGHTS_OVERHEAD = 0.1
-SPILLED = 1.33
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """What one step (an input channel at a tap) costs, in multiply-add slots.
+
+    An input or weight vector costs `fetch` to load, side by side with the multiply-adds; every step `step` beside them, and that much more
+    for each of its positions and blocks. Where sums, weights and one input value leave fewer than `spare` registers, it takes `spilled`
+    times as long. A core does `vectors_per_second` multiply-adds of a vector. Beside them it waits for weights that come from memory or a
+    far cache at `weights_per_second`, or at `chunks_per_second` where they are prefetched chunk by chunk.
+    """
+
+    vectors_per_second: float
+    weights_per_second: float
+    chunks_per_second: float
+    spare: int
+    fetch: float
+    step: float
+    position: float
+    block: float
+    spilled: float
+
+
+# With 32 registers compilers load the next weights early, into registers that sums would need.
+SIXTEEN = InnerLoop(2.5e9, math.inf, math.inf, spare=0, fetch=1.35, step=0.3, position=0.0, block=0.1, spilled=1.33)
+THIRTY_TWO = InnerLoop(5.5e9, 12e9, 35e9, spare=2, fetch=1.0, step=1.0, position=0.14, block=0.0, spilled=1.15)
+
+
+def inner_loop(registers: int) -> InnerLoop:
+    return THIRTY_TWO if registers > 16 else SIXTEEN
+
+
 MOST_BLOCKS = 4
 # A kernel takes half a second to build: what a tile of another shape must gain over one that most maps of a network can share.
 SHARED_WORTH = 0.955
@@ -45,9 +77,19 @@ class Cut:
 
 
 def step_cost(positions: int, blocks: int, registers: int) -> float:
-    """Multiply-add slots that one step (an input channel at a tap) takes: the sums, the weights and one input value want registers."""
-    slots = max(positions * blocks, FETCH * (positions + blocks)) + STEP_OVERHEAD + WEIGHTS_OVERHEAD * blocks
-    return slots * (SPILLED if positions * blocks + blocks + 1 > registers else 1.0)
+    """Multiply-add slots that one step takes, on a device of that many vector registers."""
+    loop = inner_loop(registers)
+    slots = max(positions * blocks, loop.fetch * (positions + blocks)) + loop.step + loop.position * positions + loop.block * blocks
+    return slots * (loop.spilled if positions * blocks + blocks + 1 > registers - loop.spare else 1.0)
+
+
+def widest(blocks: int, registers: int) -> int:
+    """The most positions by `blocks` whose sums stay in registers.
+
+    >>> widest(2, 16), widest(2, 32)
+    (6, 13)
+    """
+    return (registers - inner_loop(registers).spare - 1 - blocks) // blocks
 
 
 @dataclass(frozen=True)
@@ -83,7 +125,7 @@ def score(maps: Iterable[Map], rows: int, columns: int, blocks: int, channel_blo
 
 
 @lru_cache(maxsize=1024)
-def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int) -> tuple[Tile, ...]:
+def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int, most_blocks: int = MOST_BLOCKS) -> tuple[Tile, ...]:
     """All sensible tiles for these maps, best first; `channel_blocks` are the output blocks of one group.
 
     Of tiles about as good as the best, one of those comes first that fill the registers with a single row of positions: what suits most
@@ -91,13 +133,13 @@ def ranked_tiles(maps: tuple[Map, ...], channel_blocks: int, registers: int) -> 
     """
     most_rows, most_columns = max(m.rows for m in maps), max(m.columns for m in maps)
     tiles = set()
-    for blocks in range(1, min(MOST_BLOCKS, channel_blocks) + 1):
+    for blocks in range(1, min(most_blocks, channel_blocks) + 1):
         for rows in range(1, min(4, most_rows) + 1):
-            widest = max(1, (registers - 1) // (blocks * rows))
-            widths = {Cut.of(most_columns, columns).width for columns in range(1, widest + 1)}
+            most = max(1, (registers - 1) // (blocks * rows))
+            widths = {Cut.of(most_columns, columns).width for columns in range(1, most + 1)}
             tiles |= {Tile(score(maps, rows, w, blocks, channel_blocks, registers), rows, w, blocks) for w in widths}
     ordered = sorted(tiles, key=lambda t: (-t.score, t.rows, t.columns, t.blocks))
-    shared = [(1, (registers - 1 - blocks) // blocks, blocks) for blocks in (2, 3)]
+    shared = [(1, widest(blocks, registers), blocks) for blocks in (2, 3, 4)]
     first = next((t for t in ordered if (t.rows, t.columns, t.blocks) in shared), ordered[0])
     if first.score >= SHARED_WORTH * ordered[0].score:
         ordered.remove(first)

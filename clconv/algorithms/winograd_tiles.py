@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from clconv.algorithms.conv_blocked import AxisCall, Halo, Roles, axis_calls
+from clconv.algorithms.blocked_calls import AxisCall, Halo, Roles, axis_calls
 from clconv.algorithms.minimal_filtering import MOST_PRODUCTS, Filter, residues, strided, transposed
 from clconv.device import DeviceTraits
 from clconv.problem import ConvProblem, Pass

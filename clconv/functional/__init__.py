@@ -36,6 +36,7 @@ from clconv.functional.convolution_gradients import (
     conv3d_input,
     conv3d_weight,
 )
+from clconv.functional.layer_normalisation import group_norm, layer_norm, rms_norm
 from clconv.functional.linear import linear
 from clconv.functional.loss import cross_entropy, mse_loss
 from clconv.functional.normalisation import batch_norm, instance_norm, local_response_norm
@@ -133,11 +134,13 @@ __all__ = [
     "gelu",
     "global_avg_pool",
     "global_max_pool",
+    "group_norm",
     "gt",
     "hardsigmoid",
     "hardswish",
     "instance_norm",
     "interpolate",
+    "layer_norm",
     "le",
     "leaky_relu",
     "linear",
@@ -168,6 +171,7 @@ __all__ = [
     "reciprocal",
     "relu",
     "reshape",
+    "rms_norm",
     "selu",
     "sigmoid",
     "silu",

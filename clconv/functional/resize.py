@@ -12,7 +12,7 @@ from clconv.errors import GeometryError
 from clconv.functional.check import batched, floating
 from clconv.functional.eager import operation
 from clconv.graph.ops.resample import resample
-from clconv.graph.resize import Interpolation, axis_tables
+from clconv.graph.resize import Interpolation, Resizing, axis_tables
 
 _MODES = {"nearest": (3, 4, 5), "nearest-exact": (3, 4, 5), "linear": (3,), "bilinear": (4,), "trilinear": (5,), "bicubic": (4,)}
 _NEAREST = {
@@ -64,8 +64,9 @@ def interpolate(
     )
     for axis, (n, out, scale) in enumerate(zip(x.shape[2:], outs, scales, strict=True), 2):
         if out != n or scale != 1:
-            tables = axis_tables(how, n, out, out / n if align_corners else scale)
-            x = resample(x, axis, tables.sources, tables.weights)
+            resizing = Resizing(how, out / n if align_corners else scale)
+            tables = axis_tables(how, n, out, resizing.scale)
+            x = resample(x, axis, tables.sources, tables.weights, resizing)
     return x
 
 

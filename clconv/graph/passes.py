@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clconv.graph.activations import epilogue_activation, name_activation
 from clconv.graph.affine import fold_channel_affine, is_constant
 from clconv.graph.fuse import fuse_elementwise
 from clconv.graph.node import Node, topological
@@ -12,12 +13,10 @@ from clconv.graph.rewrite import Context, rewrite
 from clconv.graph.trace import Graph, scope
 from clconv.problem import Pass
 
-EPILOGUE_ACTIVATIONS = ("relu", "leaky_relu")
-
 
 def optimise(graph: Graph) -> Graph:
     """All passes in their order."""
-    for rule in (drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, fuse_epilogue, fuse_elementwise):
+    for rule in PASSES:
         graph = rewrite(graph, rule)
     return graph
 
@@ -80,13 +79,11 @@ def hoist_batch_norm(node: Node, context: Context) -> Node | None:
 
 def fuse_epilogue(node: Node, context: Context) -> Node | None:
     """Bias and residual additions and activations move into the convolution or matrix product that feeds them."""
-    if node.op in EPILOGUE_ACTIVATIONS:
+    activation = epilogue_activation(node)
+    if activation is not None:
         base = node.inputs[0]
         if _takes_epilogue(base, context):
-            slope = float(node.attributes.get("slope", 0.0))
-            if slope < 0:
-                return None
-            return Node(base.op, base.inputs, {**base.attributes, "activation": (node.op, slope)}, base.results, base.label)
+            return Node(base.op, base.inputs, {**base.attributes, "activation": activation}, base.results, base.label)
         return None
     if node.op == "add":
         for base, other in (node.inputs, node.inputs[::-1]):
@@ -105,3 +102,6 @@ def _takes_epilogue(base: Node, context: Context) -> bool:
 
 def _needs(node: Node, wanted: Node) -> bool:
     return any(n is wanted for n in topological([node]))
+
+
+PASSES = (drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, name_activation, fuse_epilogue, fuse_elementwise)

@@ -40,6 +40,15 @@ class Interpolation:
 
 
 @dataclass(frozen=True)
+class Resizing:
+    """What the tables of an axis were made from: see `axis_tables`."""
+
+    how: Interpolation
+    scale: float
+    region: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
 class AxisTables:
     """`sources` and `weights` (out, taps) as `graph.ops.resample` takes them; `outside`: which results lie beyond the cropped region."""
 

@@ -41,7 +41,7 @@ class Model:
     """Inputs with their dimensions (a name, or "?", where the size is open), outputs, operations in order, and tensors by name.
 
     `source` is what errors call the file, `version` the number of the operator set; `types` are those of inputs and outputs, as NumPy
-    calls them.
+    calls them. `notes` are the file's own texts by key.
     """
 
     source: str
@@ -51,3 +51,4 @@ class Model:
     operations: tuple[Operation, ...]
     tensors: Mapping[str, np.ndarray]
     types: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)

@@ -52,7 +52,8 @@ def read(source: Any, budget: Budget | None = None) -> Model:
     inputs = {v.name: _dimensions(v, name) for v in graph.input if v.name not in tensors}
     types = {v.name: _type(onnx, v) for v in (*graph.input, *graph.output)}
     operations = tuple(_operation(onnx, node, name, folder, budget) for node in graph.node)
-    model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors, types)
+    notes = {entry.key: entry.value for entry in proto.metadata_props}
+    model = Model(name, version, inputs, tuple(v.name for v in graph.output), operations, tensors, types, notes)
     _check_order(model)
     return model
 

@@ -10,7 +10,8 @@ from clconv.geometry import ConvGeometry, Size
 from clconv.problem.base import Problem
 from clconv.tensor import TensorSpec
 
-Activation = tuple[str, float]
+# A name and its numbers: ("relu", 0.0), ("leaky_relu", slope), ("clip", least, most), ("hardswish",), ("silu",).
+Activation = tuple[str, *tuple[float, ...]]
 
 
 class Pass(Enum):
@@ -21,7 +22,7 @@ class Pass(Enum):
 
 @dataclass(frozen=True)
 class Epilogue:
-    """What happens to the sums before they are stored: + bias, + residual, then the activation ("relu" or "leaky_relu" with its slope)."""
+    """What happens to the sums before they are stored: + bias, + residual, then the activation, which leaves 0 as it is."""
 
     bias: bool = False
     residual: bool = False
@@ -30,8 +31,8 @@ class Epilogue:
     def __str__(self) -> str:
         parts = ["+bias"] if self.bias else []
         if self.activation:
-            name, slope = self.activation
-            parts.append(f"+{name}" if name == "relu" else f"+{name}({slope!r})")
+            name, *numbers = self.activation
+            parts.append(f"+{name}({','.join(map(repr, numbers))})" if numbers and name != "relu" else f"+{name}")
         return "".join(parts + (["+res"] if self.residual else []))
 
 

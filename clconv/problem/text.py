@@ -3,8 +3,9 @@
     [conv|deconv|maxpool|avgpool] n8c48i56x56k64f3x3s2x1p1,2x0,1o0d1g2[:bwd_d|:bwd_w][:f16][+bias+relu+res]
 
 n batch, c input channels, i input size, k output channels, f kernel, s stride, p padding (begin,end per axis), o output_padding,
-d dilation, g groups. One number stands for all axes; defaults (stride 1, no padding ...) are left out on printing and accepted on
-reading. For deconv, c and i are its own input's. Pooling adds :ceil, :idx, :nopad (padding not counted) and :divN.
+d dilation, g groups. Instead of relu also leaky_relu(slope), clip(least,most), hardswish, silu. One number stands for all axes; defaults
+(stride 1, no padding ...) are left out on printing and accepted on reading. For deconv, c and i are its own input's. Pooling adds :ceil,
+:idx, :nopad (padding not counted) and :divN.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 
 from clconv.errors import GeometryError
 from clconv.geometry import ConvGeometry, PoolGeometry, Size
-from clconv.problem.conv import ConvProblem, Epilogue, Pass
+from clconv.problem.conv import Activation, ConvProblem, Epilogue, Pass
 from clconv.problem.pool import PoolProblem
 
 KINDS = ("conv", "deconv", "maxpool", "avgpool")
@@ -32,7 +33,7 @@ def parse(text: str) -> ConvProblem | PoolProblem:
         kind, rest = "conv", kind
     if kind not in KINDS:
         raise GeometryError(f"problem {text!r}: kind {kind!r} is not one of {', '.join(KINDS)}")
-    match = re.fullmatch(r"([a-z0-9x,]+)((?::[a-z0-9_]+)*)((?:\+[a-z_]+(?:\([0-9.e-]+\))?)*)", rest.strip())
+    match = re.fullmatch(r"([a-z0-9x,]+)((?::[a-z0-9_]+)*)((?:\+[a-z_]+(?:\([0-9.einf,-]+\))?)*)", rest.strip())
     fields = FIELD.findall(match[1]) if match else []
     if match is None or "".join(a + b for a, b in fields) != match[1]:
         raise GeometryError(f"problem {text!r}: expected letters with numbers such as n1c3i8x8k4f3x3, then :flags, then +epilogue")
@@ -94,27 +95,38 @@ def _scalar(values: dict[str, str], letter: str, default: int, least: int, text:
 
 def _epilogue(suffix: str, text: str) -> Epilogue:
     bias = residual = False
-    activation = None
+    activation: Activation | None = None
     for part in filter(None, suffix.split("+")):
-        leaky = re.fullmatch(r"leaky_relu\(([0-9.e-]+)\)", part)
+        numbered = re.fullmatch(r"(leaky_relu|clip)\(([0-9.einf,-]+)\)", part)
         if part == "bias":
             bias = True
         elif part == "res":
             residual = True
         elif part == "relu":
             activation = ("relu", 0.0)
-        elif leaky:
-            activation = ("leaky_relu", _slope(leaky[1], text))
+        elif part in ("hardswish", "silu"):
+            activation = (part,)
+        elif numbered:
+            activation = _numbered(numbered[1], numbered[2].split(","), text)
         else:
-            raise GeometryError(f"problem {text!r}: epilogue +{part} is not one of +bias, +res, +relu, +leaky_relu(slope)")
+            raise GeometryError(
+                f"problem {text!r}: epilogue +{part} is not one of +bias, +res, +relu, +leaky_relu(slope), "
+                "+clip(least,most), +hardswish, +silu"
+            )
     return Epilogue(bias, residual, activation)
 
 
-def _slope(entry: str, text: str) -> float:
-    try:
-        return float(entry)
-    except ValueError:
-        raise GeometryError(f"problem {text!r}: slope {entry!r} is not a number") from None
+def _numbered(name: str, entries: list[str], text: str) -> Activation:
+    """leaky_relu with its slope, clip with its bounds, between which 0 must lie: what kernels fill up with zeros must stay zero."""
+    numbers = []
+    for entry in entries:
+        try:
+            numbers.append(float(entry))
+        except ValueError:
+            raise GeometryError(f"problem {text!r}: {'slope' if name == 'leaky_relu' else 'bound'} {entry!r} is not a number") from None
+    if len(numbers) != (1 if name == "leaky_relu" else 2) or (name == "clip" and not numbers[0] <= 0 <= numbers[1]):
+        raise GeometryError(f"problem {text!r}: {name} takes {'a slope' if name == 'leaky_relu' else 'bounds around 0'}, got {numbers}")
+    return (name, *numbers)
 
 
 def _conv(kind: str, values: dict[str, str], flags: list[str], epilogue: Epilogue, text: str) -> ConvProblem:

@@ -29,10 +29,14 @@ from clconv.reference.normalisation import (
     batch_norm_backward,
     batch_norm_train,
     batch_norm_train_backward,
+    group_norm,
+    layer_norm,
     local_response_norm,
     local_response_norm_backward,
+    rms_norm,
 )
 from clconv.reference.pointwise import (
+    activated,
     celu,
     elu,
     elu_backward,
@@ -72,6 +76,7 @@ from clconv.reference.resampling import adaptive_max_pool, instance_norm, interp
 from clconv.reference.rng import dropout_mask, philox4x32
 
 __all__ = [
+    "activated",
     "adaptive_avg_pool",
     "adaptive_avg_pool_backward",
     "adaptive_max_pool",
@@ -96,10 +101,12 @@ __all__ = [
     "flip",
     "gelu",
     "gelu_backward",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "instance_norm",
     "interpolate",
+    "layer_norm",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -120,6 +127,7 @@ __all__ = [
     "prelu",
     "relu",
     "relu_backward",
+    "rms_norm",
     "selu",
     "sigmoid",
     "sigmoid_backward",

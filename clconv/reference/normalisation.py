@@ -85,3 +85,37 @@ def local_response_norm_backward(dy: ArrayLike, x: ArrayLike, size: int, alpha: 
     base = k + alpha / size * _channel_window_sum(x**2, size // 2, (size - 1) // 2)
     back = _channel_window_sum(dy * x * base ** (-beta - 1.0), (size - 1) // 2, size // 2)
     return dy * base**-beta - 2.0 * alpha * beta / size * x * back
+
+
+def layer_norm(x: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float = 1e-5) -> F64:
+    """weight (x - mean) / sqrt(var + eps) + bias with mean and biased variance over the last axes, those of weight; Ba et al. 2016.
+
+    >>> layer_norm([[1.0, 3.0]], [2.0, 2.0], [0.0, 1.0], eps=0.0)
+    array([[-2.,  3.]])
+    """
+    x, weight = f64(x), f64(weight)
+    axes = tuple(range(x.ndim - weight.ndim, x.ndim))
+    centred = x - x.mean(axes, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(axes, keepdims=True) + eps) * weight + f64(bias)
+
+
+def group_norm(x: ArrayLike, groups: int, weight: ArrayLike, bias: ArrayLike, eps: float = 1e-5) -> F64:
+    """`layer_norm` of each group of channels, weight and bias by channel; x (N, C, *); Wu and He 2018."""
+    x = f64(x)
+    y = np.empty_like(x)
+    size = x.shape[1] // groups
+    for c in range(0, x.shape[1], size):
+        part = x[:, c : c + size]
+        y[:, c : c + size] = layer_norm(part, np.ones(part.shape[1:]), np.zeros(part.shape[1:]), eps)
+    return y * per_channel(weight, x.ndim) + per_channel(bias, x.ndim)
+
+
+def rms_norm(x: ArrayLike, weight: ArrayLike, eps: float) -> F64:
+    """weight x / sqrt(mean of x^2 + eps), the mean over the last axes, those of weight; Zhang and Sennrich 2019.
+
+    >>> rms_norm([[3.0, 4.0, 0.0, 0.0]], [1.0, 1.0, 1.0, 1.0], 0.0)
+    array([[1.2, 1.6, 0. , 0. ]])
+    """
+    x, weight = f64(x), f64(weight)
+    axes = tuple(range(x.ndim - weight.ndim, x.ndim))
+    return x / np.sqrt((x**2).mean(axes, keepdims=True) + eps) * weight

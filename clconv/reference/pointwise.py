@@ -165,6 +165,22 @@ def hardswish(x: ArrayLike) -> F64:
     return f64(x) * hardsigmoid(x)
 
 
+def activated(x: ArrayLike, name: str | None = None, *numbers: float) -> F64:
+    """The activation that an epilogue calls `name`, with its numbers; None leaves x as it is.
+
+    >>> activated([-1.0, 3.0, 9.0], "clip", 0.0, 6.0)
+    array([0., 3., 6.])
+    """
+    if name is None:
+        return f64(x)
+    if name == "clip":
+        least, most = numbers
+        return np.clip(f64(x), least, most)
+    if name == "leaky_relu":
+        return leaky_relu(x, *numbers)
+    return {"relu": relu, "hardswish": hardswish, "silu": silu}[name](x)
+
+
 def selu(x: ArrayLike) -> F64:
     """Scaled ELU; Klambauer et al. 2017.
 

@@ -21,6 +21,8 @@ Arrays = Mapping[str, np.ndarray]
 HALF_ULP, SMALLEST_HALF = 2.0**-11, 2.0**-25
 SAMPLED_MULTIPLY_ADDS = 60e6
 MOST_SAMPLED = 4
+# The largest slopes of activations that are computed in several steps.
+STEEPEST = {"hardswish": 1.5, "silu": 1.1}
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,11 @@ def activated(problem: Problem, sums: np.ndarray, allowed: np.ndarray) -> tuple[
     activation = problem.epilogue.activation if isinstance(problem, ConvProblem | MatmulProblem) else None
     if activation is None:
         return sums, allowed
-    slope = activation[1]
-    return np.where(sums < 0, slope * sums, sums), max(1.0, abs(slope)) * allowed
+    name, *numbers = activation
+    steepest = max(1.0, abs(numbers[0])) if name == "leaky_relu" else STEEPEST.get(name, 1.0)
+    wanted = reference.activated(sums, name, *numbers)
+    rounding = 2.0**-22 * np.abs(sums) if name in STEEPEST else 0.0
+    return wanted, steepest * allowed + rounding
 
 
 def loosened(allowed: np.ndarray, factor: float | None) -> np.ndarray:

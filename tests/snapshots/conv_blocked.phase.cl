@@ -26,7 +26,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_blocked conv_blocked_845bd52656f8
+#define conv_blocked conv_blocked_ac020c575aaa
 
 #ifndef PREFETCH
 #ifdef __clang__
@@ -48,7 +48,7 @@ void conv_blocked(
     const int w_offset,
     const int y_image, const int y_plane, const int y_row, const int y_offset,
     const int channels, const int filters,   // of one group
-    const int out_h,                         // rows of output positions
+    const int out_h, const int out_w,        // rows and columns of output positions
     const int tiles_in_row, const int wide,  // tiles in a row; of them the first `wide` have tile_w columns, the others one less
     const int tiles, const int tiles_per_item,
     const int writes_halo, const int y_first, // whether; where the first padded plane starts; its rows and columns; where the map lies
@@ -82,8 +82,9 @@ void conv_blocked(
         const int tile_row = tile / tiles_in_row;
         const int tile_column = tile - tile_row * tiles_in_row;
         const int row = min(tile_row * TILE_H, out_h - TILE_H);
-        const int column = tile_column * TILE_W - max(0, tile_column - wide);
-        if (tile_column < wide) {
+        const int narrow = tile_column < wide ? 0 : 1;
+        const int column = min(tile_column * TILE_W - max(0, tile_column - wide), out_w - TILE_W + narrow);
+        if (!narrow) {
             // 1 x 2 positions
             vec sum0_0_0 = start0;
             vec sum0_0_1 = start0;

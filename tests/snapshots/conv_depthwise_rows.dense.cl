@@ -1,20 +1,30 @@
 // conv_depthwise_rows
 #define ACTIVATE(v) ((v) < (vec)(low) ? (vec)(low) : (v))
+#define COPIED 4112
 #define DILATION_H 1
 #define DILATION_W 1
 #define KERNEL_H 3
 #define KERNEL_W 3
+#define LANES 8
+#define LANE_IDS ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
 #define PAD_H 1
 #define PAD_W 1
+#define REACH_H 3
+#define REACH_W 3
+#define READ(p) (((__global const struct __attribute__((packed)) { float8 all; } *)(p))->all)
+#define READ_LANES(p) (((const struct __attribute__((packed)) { float8 all; } *)(p))->all)
+#define READ_STAGED(p) (((__global const struct __attribute__((packed)) { float8 all; } *)(p))->all)
 #define STRIDE_H 1
 #define STRIDE_W 1
-#define WIDEST 4096
-#define vec float
+#define WRITE(v, p) (((__global struct __attribute__((packed)) { float8 all; } *)(p))->all = (v))
+#define WRITE_LANES(v, p) (((__private struct __attribute__((packed)) { float8 all; } *)(p))->all = (v))
+#define mask int8
+#define vec float8
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_depthwise_rows conv_depthwise_rows_f2c69184f76b
+#define conv_depthwise_rows conv_depthwise_rows_fda82c3e2f0b
 
 __kernel WORK_GROUP
 void conv_depthwise_rows(
@@ -24,74 +34,113 @@ void conv_depthwise_rows(
     __global const real *restrict bias,     // filters
     __global const real *restrict residual, // as y
     __global real *restrict y,              // N, filters, p_count, q_count
-    const int images, const int filters, const int multiplier,   // filters of a channel
+    const int filters, const int multiplier,   // filters of an image; of a channel
+    const int band, const int bands,           // rows of windows in a band; bands of a map
     const int height, const int width,
     const int p_count, const int q_count,
-    const int band, const int bands,        // rows of a band; bands of a map
-    const int pitch,
-    const int tasks_each)
+    const int pitch, const int phase,       // elements of a row of the copy, and of one residue
+    const int size,                         // elements of x
+    const int tasks, const int tasks_each)  // bands in all; those of a work-item
 {
-    float copy[WIDEST];
-    float sums[WIDEST];
-    const int inner = width < pitch - PAD_W ? width : pitch - PAD_W;
-    const int tasks = images * filters * bands;
-    const int first = (int)get_global_id(0) * tasks_each;
-    for (int task = first; task < first + tasks_each && task < tasks; ++task) {
-        const int plane = task / bands;            // of y
-        const int image = plane / filters;
-        const int filter = plane - image * filters;
+    float copy[COPIED];
+    float totals[COPIED];
+    const int read = (q_count - 1) * STRIDE_W + REACH_W - PAD_W;
+    const int inner = width < read ? width : read;
+    const int task0 = (int)get_global_id(0) * tasks_each;
+    const int task_end = task0 + tasks_each < tasks ? task0 + tasks_each : tasks;
+    for (int task = task0; task < task_end; ++task) {
+        const int plane = task / bands;
         const int p0 = (task - plane * bands) * band;
         const int rows = band < p_count - p0 ? band : p_count - p0;
-        const int top = p0 * STRIDE_H - PAD_H;
-        __global const real *map = x + (image * (filters / multiplier) + filter / multiplier) * height * width;
-        for (int r = 0; r < (rows - 1) * STRIDE_H + (KERNEL_H - 1) * DILATION_H + 1; ++r) {
-            float *line = copy + r * pitch;
-            const int row = top + r;
-            if (row < 0 || row >= height) {
-                for (int c = 0; c < pitch; ++c) line[c] = 0.0f;
-                continue;
+        const int filter = plane % filters;
+        const int map_at = (plane / filters * (filters / multiplier) + filter / multiplier) * height * width;
+        for (int r = 0; r < (rows - 1) * STRIDE_H + REACH_H; ++r) {
+            float *line = copy + r % STRIDE_H * STRIDE_W * phase + r / STRIDE_H * pitch;
+            for (int residue = 0; residue < STRIDE_W; ++residue)
+                for (int i = 0; i < pitch; i += LANES) WRITE_LANES((vec)(0.0f), line + residue * phase + i);
+            const int row = p0 * STRIDE_H - PAD_H + r;
+            if (row < 0 || row >= height) continue;
+            const int from = map_at + row * width;
+            int c = 0;
+            for (; c < inner && from + c + LANES <= size; c += LANES) {
+                const vec near = READ(x + from + c);
+                WRITE_LANES(LANE_IDS < (mask)(inner - c) ? near : (vec)(0.0f), line + PAD_W + c);
             }
-            __global const real *from = map + row * width;
-            for (int c = 0; c < PAD_W; ++c) line[c] = 0.0f;
-            for (int c = 0; c < inner; ++c) line[PAD_W + c] = LOAD(from, c);
-            for (int c = PAD_W + inner; c < pitch; ++c) line[c] = 0.0f;
+            for (; c < inner; ++c) {
+                const float value = LOAD(x + from, c);
+                line[(PAD_W + c) % STRIDE_W * phase + (PAD_W + c) / STRIDE_W] = value;
+            }
         }
         float weights[KERNEL_H * KERNEL_W];
         for (int t = 0; t < KERNEL_H * KERNEL_W; ++t) weights[t] = LOAD(w, filter * (KERNEL_H * KERNEL_W) + t);
-        const float start = has_bias ? LOAD(bias, filter) : 0.0f;
-            for (int i = 0; i < (rows - 1) * pitch + q_count; ++i) {
-                float sum = start;
+        const vec start = (vec)(has_bias ? LOAD(bias, filter) : 0.0f);
+        const int count = (rows - 1) * pitch + q_count;
+        for (int i = 0; i < count; i += 2 * LANES) {
+            vec near = start, far = start;
+            #pragma unroll
+            for (int r = 0; r < KERNEL_H; ++r) {
                 #pragma unroll
-                for (int r = 0; r < KERNEL_H; ++r) {
-                    #pragma unroll
-                    for (int s = 0; s < KERNEL_W; ++s)
-                        sum += weights[r * KERNEL_W + s] * copy[r * DILATION_H * pitch + i + s * DILATION_W];
+                for (int s = 0; s < KERNEL_W; ++s) {
+                    const float *from = copy + ((r * DILATION_H % STRIDE_H * STRIDE_W + s * DILATION_W % STRIDE_W) * phase + r * DILATION_H / STRIDE_H * pitch + s * DILATION_W / STRIDE_W) + i;
+                    const vec weight = (vec)(weights[r * KERNEL_W + s]);
+                    near += weight * READ_LANES(from);
+                    far += weight * READ_LANES(from + LANES);
                 }
-                sums[i] = sum;
             }
+            WRITE_LANES(near, totals + i);
+            WRITE_LANES(far, totals + i + LANES);
+        }
+        const int end = (plane * p_count + p0 + rows) * q_count;
         for (int p = 0; p < rows; ++p) {
-            float *total = sums + p * pitch;
-            const int at = (plane * p_count + p0 + p) * q_count;
-            if (has_residual)
-                for (int q = 0; q < q_count; ++q) total[q] += LOAD(residual, at + q);
-            for (int q = 0; q < q_count; ++q) {
-                const float value = ACTIVATE(total[q]);
-                STORE(y, at + q, value);
+            const int row_at = (plane * p_count + p0 + p) * q_count;
+            for (int q = 0; q < q_count; q += LANES) {
+                const int at = row_at + q;
+                const int whole = at + LANES <= end;
+                const int live = q_count - q < LANES ? q_count - q : LANES;
+                vec value;
+                value = READ_LANES(totals + p * pitch + q);
+                if (has_residual) {
+                    if (whole) {
+                        value += READ(residual + at);
+                    } else {
+                        float more[LANES];
+                        for (int i = 0; i < LANES; ++i) more[i] = i < live ? LOAD(residual, at + i) : 0.0f;
+                        value += READ_LANES(more);
+                    }
+                }
+                value = ACTIVATE(value);
+                if (whole) {
+                    WRITE(value, y + at);
+                } else {
+                    float rest[LANES];
+                    WRITE_LANES(value, rest);
+                    for (int i = 0; i < live; ++i) STORE(y, at + i, rest[i]);
+                }
             }
         }
     }
 }
 
 #undef ACTIVATE
+#undef COPIED
 #undef DILATION_H
 #undef DILATION_W
 #undef KERNEL_H
 #undef KERNEL_W
+#undef LANES
+#undef LANE_IDS
 #undef PAD_H
 #undef PAD_W
+#undef REACH_H
+#undef REACH_W
+#undef READ
+#undef READ_LANES
+#undef READ_STAGED
 #undef STRIDE_H
 #undef STRIDE_W
-#undef WIDEST
+#undef WRITE
+#undef WRITE_LANES
+#undef mask
 #undef vec
 #undef real
 #undef LOAD

@@ -1,81 +1,131 @@
 // pool_rows
 #define COMBINE(a, v) ((v) > (a) || (v) != (v) ? (v) : (a))
+#define COPIED 4112
 #define DILATION_H 1
 #define DILATION_W 1
 #define IDENTITY (-INFINITY)
 #define KERNEL_H 3
 #define KERNEL_W 3
+#define LANES 8
+#define LANE_IDS ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
 #define PAD_H 1
 #define PAD_W 1
+#define REACH_H 3
+#define REACH_W 3
+#define READ(p) (((__global const struct __attribute__((packed)) { float8 all; } *)(p))->all)
+#define READ_LANES(p) (((const struct __attribute__((packed)) { float8 all; } *)(p))->all)
+#define READ_STAGED(p) (((__global const struct __attribute__((packed)) { float8 all; } *)(p))->all)
 #define STRIDE_H 2
 #define STRIDE_W 2
-#define WIDEST 4096
+#define WRITE(v, p) (((__global struct __attribute__((packed)) { float8 all; } *)(p))->all = (v))
+#define WRITE_LANES(v, p) (((__private struct __attribute__((packed)) { float8 all; } *)(p))->all = (v))
+#define mask int8
+#define vec float8
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define pool_rows pool_rows_d1ab7f412fca
+#define pool_rows pool_rows_e93d8a6187e4
 
 __kernel WORK_GROUP
 void pool_rows(
     __global const real *restrict x,   // planes, height, width
     __global real *restrict y,         // planes, p_count, q_count
-    const int planes,                  // N * C
     const int height, const int width,
     const int p_count, const int q_count,
-    const int tasks_each)
+    const int pitch, const int phase,       // elements of a row of the copy, and of one residue
+    const int size,                         // elements of x
+    const int tasks, const int tasks_each)  // bands in all; those of a work-item
 {
-    float line[WIDEST];
-    const int span = (q_count - 1) * STRIDE_W + (KERNEL_W - 1) * DILATION_W + 1;
-    const int inner = width < span - PAD_W ? width : span - PAD_W;
-    for (int c = 0; c < PAD_W; ++c) line[c] = IDENTITY;
-    for (int c = PAD_W + inner; c < span; ++c) line[c] = IDENTITY;
-
-    const int tasks = planes * p_count;
-    const int first = (int)get_global_id(0) * tasks_each;
-    for (int task = first; task < first + tasks_each && task < tasks; ++task) {
+    float line[COPIED];
+    for (int i = 0; i < STRIDE_W * phase; ++i) line[i] = IDENTITY;
+    const int read = (q_count - 1) * STRIDE_W + REACH_W - PAD_W;
+    const int inner = width < read ? width : read;
+    const int task0 = (int)get_global_id(0) * tasks_each;
+    const int task_end = task0 + tasks_each < tasks ? task0 + tasks_each : tasks;
+    const int end = task_end * q_count;
+    for (int task = task0; task < task_end; ++task) {
         const int plane = task / p_count;
         const int top = (task - plane * p_count) * STRIDE_H - PAD_H;
         const int begin = top < 0 ? (-top + DILATION_H - 1) / DILATION_H : 0;
         const int rest = (height - top + DILATION_H - 1) / DILATION_H;
-        const int end = rest < KERNEL_H ? rest : KERNEL_H;
-        __global const real *row = x + (plane * height + top + begin * DILATION_H) * width;
-        if (begin >= end) {
-            for (int c = 0; c < inner; ++c) line[PAD_W + c] = IDENTITY;
+        const int count = (rest < KERNEL_H ? rest : KERNEL_H) - begin;   // rows of the map in the windows
+        if (count <= 0) {
+            for (int i = 0; i < STRIDE_W * phase; ++i) line[i] = IDENTITY;
         } else {
-            for (int c = 0; c < inner; ++c) line[PAD_W + c] = LOAD(row, c);
-        }
-        for (int r = begin + 1; r < end; ++r) {
-            row += DILATION_H * width;
-            for (int c = 0; c < inner; ++c) {
-                const float value = LOAD(row, c);
-                line[PAD_W + c] = COMBINE(line[PAD_W + c], value);
+            const int from = (plane * height + top + begin * DILATION_H) * width;
+            int c = 0;
+            for (; c < inner && from + (count - 1) * DILATION_H * width + c + 2 * LANES <= size; c += 2 * LANES) {
+                vec near = READ(x + from + 0 * DILATION_H * width + c);
+                for (int r = 1; r < count; ++r) {
+                    const vec more = READ(x + from + r * DILATION_H * width + c);
+                    near = COMBINE(near, more);
+                }
+                vec far = READ(x + from + 0 * DILATION_H * width + c + LANES);
+                for (int r = 1; r < count; ++r) {
+                    const vec more = READ(x + from + r * DILATION_H * width + c + LANES);
+                    far = COMBINE(far, more);
+                }
+                const vec even = (vec)(near.even, far.even), odd = (vec)(near.odd, far.odd);
+                WRITE_LANES(2 * LANE_IDS < (mask)(inner - c) ? even : (vec)(IDENTITY), line + PAD_W % 2 * phase + (PAD_W + c) / 2);
+                WRITE_LANES(2 * LANE_IDS + 1 < (mask)(inner - c) ? odd : (vec)(IDENTITY), line + (PAD_W + 1) % 2 * phase + (PAD_W + 1 + c) / 2);
+            }
+            for (; c < inner; ++c) {
+                float value = LOAD(x + from, 0 * DILATION_H * width + c);
+                for (int r = 1; r < count; ++r) {
+                    const float more = LOAD(x + from, r * DILATION_H * width + c);
+                    value = COMBINE(value, more);
+                }
+                line[(PAD_W + c) % STRIDE_W * phase + (PAD_W + c) / STRIDE_W] = value;
             }
         }
-        __global real *out = y + task * q_count;
-        for (int q = 0; q < q_count; ++q) {
-            float total = line[q * STRIDE_W];
-            #pragma unroll
-            for (int s = 1; s < KERNEL_W; ++s) {
-                const float value = line[q * STRIDE_W + s * DILATION_W];
-                total = COMBINE(total, value);
+        {
+            const int row_at = task * q_count;
+            for (int q = 0; q < q_count; q += LANES) {
+                const int at = row_at + q;
+                const int whole = at + LANES <= end;
+                const int live = q_count - q < LANES ? q_count - q : LANES;
+                vec value;
+                value = READ_LANES(line + q);
+                #pragma unroll
+                for (int s = 1; s < KERNEL_W; ++s) {
+                    const vec more = READ_LANES(line + s * DILATION_W % STRIDE_W * phase + s * DILATION_W / STRIDE_W + q);
+                    value = COMBINE(value, more);
+                }
+                if (whole) {
+                    WRITE(value, y + at);
+                } else {
+                    float rest[LANES];
+                    WRITE_LANES(value, rest);
+                    for (int i = 0; i < live; ++i) STORE(y, at + i, rest[i]);
+                }
             }
-            STORE(out, q, total);
         }
     }
 }
 
 #undef COMBINE
+#undef COPIED
 #undef DILATION_H
 #undef DILATION_W
 #undef IDENTITY
 #undef KERNEL_H
 #undef KERNEL_W
+#undef LANES
+#undef LANE_IDS
 #undef PAD_H
 #undef PAD_W
+#undef REACH_H
+#undef REACH_W
+#undef READ
+#undef READ_LANES
+#undef READ_STAGED
 #undef STRIDE_H
 #undef STRIDE_W
-#undef WIDEST
+#undef WRITE
+#undef WRITE_LANES
+#undef mask
+#undef vec
 #undef real
 #undef LOAD
 #undef STORE

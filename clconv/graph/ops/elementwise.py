@@ -13,6 +13,7 @@ from clconv.errors import ArrayError, GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, as_node, make, register
 from clconv.problem import MapProblem
+from clconv.problem.conv import Activation
 from clconv.tensor import TensorSpec
 
 
@@ -233,10 +234,13 @@ register(
 )
 
 
-def activation_backward(dy: Node, y: Node, activation: tuple[str, float]) -> Node:
-    """The gradient before a fused activation whose result is `y`: both kinds keep the sign, so y tells as well as its argument."""
-    name, slope = activation
-    return make("relu_backward", dy, y) if name == "relu" else make("leaky_relu_backward", dy, y, slope=slope)
+def activation_backward(dy: Node, y: Node, activation: Activation) -> Node:
+    """The gradient before a fused activation whose result is `y`: both kinds keep the sign, so y tells as well as its argument.
+
+    Others are fused only into graphs that hold their gradients already.
+    """
+    name, *numbers = activation
+    return make("relu_backward", dy, y) if name == "relu" else make("leaky_relu_backward", dy, y, slope=numbers[0])
 
 
 class Expand(MapOp):

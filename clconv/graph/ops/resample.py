@@ -10,12 +10,16 @@ import numpy as np
 from clconv.errors import GeometryError
 from clconv.graph.node import Node, constant_node
 from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
+from clconv.graph.resize import Resizing
 from clconv.problem import Pass, ResampleProblem, UnpoolProblem
 from clconv.tensor import TensorSpec
 
 
 class Resample(Op):
-    """Inputs x and two constants (out, taps): from where, and with which weights; attribute axis. See ResampleProblem."""
+    """Inputs x and two constants (out, taps): from where, and with which weights. See ResampleProblem.
+
+    Attributes axis, and `resizing` where the tables are those of a resized axis, for files that have an operator for it.
+    """
 
     name = "resample"
 
@@ -93,11 +97,11 @@ def transposed(sources: np.ndarray, weights: np.ndarray, size: int) -> tuple[np.
     return back, share
 
 
-def resample(x: Node, axis: int, sources: np.ndarray, weights: np.ndarray | None = None) -> Node:
-    """`x` with `axis` read through tables (out, taps); weights of 1 where None."""
+def resample(x: Node, axis: int, sources: np.ndarray, weights: np.ndarray | None = None, resizing: Resizing | None = None) -> Node:
+    """`x` with `axis` read through tables (out, taps); weights of 1 where None. `resizing` says what the tables were made from."""
     table = np.asarray(sources, np.int32)
     factors = np.ones(table.shape, np.float32) if weights is None else np.asarray(weights, np.float32)
-    return make("resample", x, constant_node(table), constant_node(factors), axis=axis)
+    return make("resample", x, constant_node(table), constant_node(factors), axis=axis, resizing=resizing)
 
 
 def take(x: Node, axis: int, indices: Sequence[int] | np.ndarray) -> Node:

@@ -10,6 +10,7 @@ import numpy as np
 import clconv.functional as F
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
+from clconv.graph.ops.elementwise import Body
 from clconv.graph.ops.shape import reshape
 from clconv.onnx.rules.base import Call, Rule, Rules, Value
 
@@ -78,6 +79,16 @@ def power(call: Call) -> Node:
     return several(F.pow)(call)
 
 
+def remainder(call: Call) -> Node:
+    """With the sign of the dividend if `fmod`, else of the divisor."""
+    x, y = _operands(call)
+    left = ("t0", "fmod((float)x0, (float)x1)")
+    if call.attributes.flag("fmod"):
+        return make("map", x, y, body=Body((("y0", left[1]),)), named="fmod")
+    signed = ("y0", "t0 != 0.0f && (t0 < 0.0f) != (x1 < 0.0f) ? t0 + x1 : t0")
+    return make("map", x, y, body=Body((left, signed)), named="mod")
+
+
 def where(call: Call) -> Node:
     condition = call.value(0)
     if not isinstance(condition, Node):
@@ -105,18 +116,40 @@ def clip(call: Call) -> Node:
 
 def cast(call: Call) -> Node:
     """What is computed on the device is float; whole numbers and truth values are kept as floats that hold them, bfloat16 as float32."""
-    x, to = call.node(0), call.attributes.integer("to")
+    to = call.attributes.integer("to")
+    _check_rounding(call)
+    return _as_type(call, to, f"attribute to is {to}")
+
+
+def cast_like(call: Call) -> Node:
+    """To the element type of the second input, which on the device is one of those that are computed there."""
+    like = call.value(1)
+    _check_rounding(call)
+    if isinstance(like, Node):
+        result: Node = F.cast(call.node(0), like.dtype)
+        return result
+    named = {"bool": BOOL, "float32": FLOAT, "float16": FLOAT16, "float64": DOUBLE, "bfloat16": BFLOAT16}
+    to = WHOLE_NUMBERS[0] if like.dtype.kind in "iu" else named.get(str(like.dtype), 0)
+    return _as_type(call, to, f"input 1 holds {like.dtype}")
+
+
+def _check_rounding(call: Call) -> None:
+    """Attributes about types of 8 bits, which are read for being well formed."""
     if call.version >= 19:
         call.attributes.flag("saturate", True)
     if call.version >= 24:
         call.attributes.text("round_mode", "up", ("up", "down", "nearest"))
+
+
+def _as_type(call: Call, to: int, what: str) -> Node:
+    x = call.node(0)
     if to == BOOL:
         return 1.0 - F.eq(x, 0.0)
     real = x if x.dtype != "int32" else x * 1.0
     if to in WHOLE_NUMBERS:
         return x if x.dtype == "int32" else F.trunc(x)
     if to not in (FLOAT, FLOAT16, DOUBLE, BFLOAT16):
-        raise call.error(f"attribute to is {to}; what the device computes can become float, float16, double, whole numbers and bool")
+        raise call.error(f"{what}; what the device computes can become float, float16, double, whole numbers and bool")
     result: Node = F.cast(real, "float16" if to == FLOAT16 else "float32")
     return result
 
@@ -124,7 +157,8 @@ def cast(call: Call) -> Node:
 RULES: Rules = {
     "Abs": Rule(unary(F.abs), (1, 1)),
     "Add": Rule(several(F.add), (2, 2), factors=(0, 1)),
-    "Cast": Rule(cast, (1, 1)),
+    "Cast": Rule(cast, (1, 1), moves=True),
+    "CastLike": Rule(cast_like, (2, 2)),
     "Ceil": Rule(unary(F.ceil), (1, 1)),
     "Clip": Rule(clip, (1, 3)),
     "Div": Rule(several(F.div), (2, 2)),
@@ -140,6 +174,7 @@ RULES: Rules = {
     "Max": Rule(several(F.maximum), (1, None)),
     "Mean": Rule(mean_of, (1, None)),
     "Min": Rule(several(F.minimum), (1, None)),
+    "Mod": Rule(remainder, (2, 2)),
     "Mul": Rule(several(F.mul), (2, 2), factors=(0, 1)),
     "Neg": Rule(unary(F.neg), (1, 1)),
     "Pow": Rule(power, (2, 2)),

@@ -12,8 +12,8 @@ import clconv.functional as F
 from clconv.geometry import Pads, Size, effective_kernel
 from clconv.graph.node import Node
 from clconv.graph.ops import make
-from clconv.graph.ops.shape import reshape
-from clconv.onnx.rules.base import Call, Rule, Rules
+from clconv.graph.ops.shape import reshape, window
+from clconv.onnx.rules.base import Call, Rule, Rules, Value
 from clconv.onnx.rules.window import AUTO_PADS, read_window
 
 _CONV: dict[int, Callable[..., Any]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -33,10 +33,31 @@ def _operands(call: Call) -> tuple[Node, Node, Node | None]:
 
 def conv(call: Call) -> Node:
     x, w, bias = _operands(call)
-    window = read_window(call, w.shape[2:], x.shape[2:])
+    span = read_window(call, w.shape[2:], x.shape[2:])
     groups = call.attributes.integer("group", 1, least=1)
-    result: Node = _CONV[x.ndim - 2](x, w, bias, window.stride, window.padding, window.dilation, groups)
+    result: Node = _CONV[x.ndim - 2](x, w, bias, span.stride, span.padding, span.dilation, groups)
     return result
+
+
+def causal_conv(call: Call) -> tuple[Value, ...]:
+    """A depthwise convolution that looks back: `past_state` (zeros without it) stands before the input; the last columns are given on."""
+    x, w, bias = _operands(call)
+    activation = call.attributes.text("activation", "none", ("none", "silu", "swish"))
+    if x.ndim != 3 or w.shape[:2] != (x.shape[1], 1):
+        raise call.error(f"input of shape {x.shape} and weights of shape {w.shape} must be (N, C, length) and (C, 1, kernel)")
+    back = w.shape[2] - 1
+    past = call.optional(3)
+    if past is not None and past.shape != (*x.shape[:2], back):
+        raise call.error(f"past_state of shape {past.shape} must have the shape {(*x.shape[:2], back)}: the kernel's size less one")
+    whole = x if past is None else F.cat([past, x], 2) if back else x
+    y = F.conv1d(whole, w, bias, 1, ((back if past is None else 0, 0),), 1, x.shape[1])
+    state = window(whole, ((0, 0), (0, 0), (back - whole.shape[2], 0))) if back else np.zeros((*x.shape[:2], 0), x.dtype)
+    return (y if activation == "none" else F.silu(y)), state
+
+
+def whole_numbers(call: Call) -> Node:
+    """Convolution of whole numbers of 8 bits: where all are known, loading has computed it before."""
+    raise call.error("its operands are computed on the device, where there are no numbers of 8 bits; load the network before quantisation")
 
 
 def conv_transpose(call: Call) -> Node:
@@ -133,8 +154,11 @@ def _expanded(x: Node, lead: tuple[int, ...]) -> Node:
 
 
 RULES: Rules = {
+    "CausalConvWithState": Rule(causal_conv, (2, 4), weights=(1, 2)),
     "Conv": Rule(conv, (2, 3), weights=(1, 2)),
+    "ConvInteger": Rule(whole_numbers, (2, 4), host=(0, 1, 2, 3)),
     "ConvTranspose": Rule(conv_transpose, (2, 3), weights=(1, 2)),
     "Gemm": Rule(gemm, (2, 3), weights=(1, 2)),
     "MatMul": Rule(matmul, (2, 2), weights=(0, 1)),
+    "QLinearConv": Rule(whole_numbers, (8, 9), host=tuple(range(9))),
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 import clconv.functional as F
 from clconv.graph.node import Node
 from clconv.graph.ops import make
 from clconv.graph.ops.resample import take
-from clconv.graph.ops.shape import reshape, transpose, window
+from clconv.graph.ops.shape import flip, reshape, transpose, window
 from clconv.onnx.rules.base import Call, Result, Rule, Rules, as_pair
 
 
@@ -17,6 +19,11 @@ def shape_of(call: Call) -> np.ndarray:
     shape, read = call.value(0).shape, call.attributes
     start, end = (read.integer("start", 0), read.integer("end", len(shape))) if call.version >= 15 else (0, len(shape))
     return np.asarray(shape[slice(start, end)], np.int64)
+
+
+def size_of(call: Call) -> np.ndarray:
+    """The number of elements."""
+    return np.asarray(math.prod(call.value(0).shape), np.int64)
 
 
 def slice_of(call: Call) -> Node | np.ndarray:
@@ -42,8 +49,11 @@ def slice_of(call: Call) -> Node | np.ndarray:
     cuts = {axis: (-part[0], part[-1] + 1 - x.shape[axis]) for axis, part in kept.items() if part.step == 1}
     if any(map(any, cuts.values())):
         x = window(x, tuple(cuts.get(axis, (0, 0)) for axis in range(x.ndim)))
+    backwards = [axis for axis, part in kept.items() if part == range(x.shape[axis] - 1, -1, -1) and len(part) > 1]
+    if backwards:
+        x = flip(x, backwards)
     for axis, part in kept.items():
-        if part.step != 1:
+        if part.step != 1 and axis not in backwards:
             call.reserve(len(part))
             x = take(x, axis, np.arange(part.start, part.stop, part.step))
     return x
@@ -205,7 +215,8 @@ RULES: Rules = {
     "Pad": Rule(pad, (1, 4), host=(1, 2, 3)),
     "Range": Rule(known_range, (3, 3), host=(0, 1, 2)),
     "Shape": Rule(shape_of, (1, 1)),
-    "Slice": Rule(slice_of, (1, 5), host=(1, 2, 3, 4)),
+    "Size": Rule(size_of, (1, 1)),
+    "Slice": Rule(slice_of, (1, 5), host=(1, 2, 3, 4), moves=True),
     "SpaceToDepth": Rule(space_to_depth, (1, 1)),
     "Split": Rule(split, (1, 2), host=(1,)),
     "Tile": Rule(tile, (2, 2), host=(1,)),

@@ -11,7 +11,7 @@ import clconv.functional as F
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node
 from clconv.graph.ops.resample import resample
-from clconv.graph.resize import COORDINATES, MODES, ROUNDINGS, Interpolation, axis_tables
+from clconv.graph.resize import COORDINATES, MODES, ROUNDINGS, Interpolation, Resizing, axis_tables
 from clconv.onnx.rules.base import Call, Rule, Rules
 
 POLICIES = ("stretch", "not_larger", "not_smaller")
@@ -91,7 +91,7 @@ def _resized(
         if out == x.shape[axis] and scale == 1 and part == (0.0, 1.0):
             continue
         tables = axis_tables(how, x.shape[axis], out, scale, part)
-        x = resample(x, axis, tables.sources, tables.weights)
+        x = resample(x, axis, tables.sources, tables.weights, Resizing(how, scale, part))
         if tables.outside.any():
             shape = tuple(-1 if i == axis else 1 for i in range(x.ndim))
             x = F.where(as_node(tables.outside.astype(np.float32).reshape(shape)), outside, x)
