@@ -82,3 +82,9 @@ def test_refusals_say_what_to_do(folder: Path, tmp_path: Path) -> None:
     assert "not an ONNX model" in refusal("run", str(folder / "labels.txt"), "--list")
     pair = ("--mean", "1,2", "--input", str(folder / "dark.png"))
     assert "must hold one number, or one for each of 3 channels" in refusal("run", model, *pair)
+
+
+def test_a_model_may_not_take_more_than_allowed(folder: Path) -> None:
+    arguments = ("run", str(folder / "model.onnx"), "--list", "--max-bytes")
+    assert "launches" in answer(*arguments, "100000")
+    assert "asks for 24 bytes, 0 of the 20 that the file may take are taken" in refusal(*arguments, "20")
