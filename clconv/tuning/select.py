@@ -96,7 +96,7 @@ class Situation:
             if not named:
                 raise UnsupportedError(f"{self.problem}: algorithm {forced!r} is not one of {', '.join(a.name for a in entries)}")
             entries = named
-        reasons = [(a, self._why_not(a, strict)) for a in entries]
+        reasons = [(a, self._why_not(a, strict, forced is not None)) for a in entries]
         accepted, refused = [a for a, why in reasons if why is None], [(a.name, why) for a, why in reasons if why is not None]
         if accepted:
             return accepted, refused
@@ -106,8 +106,8 @@ class Situation:
         told = "; ".join(f"{name}: {why}" for name, why in refused) or "none is written for it"
         raise UnsupportedError(f"{self.problem}: no algorithm takes this on {label}: {told}")
 
-    def _why_not(self, algorithm: Algorithm, strict: bool) -> str | None:
-        why = algorithm.why_not(self.problem, self.traits)
+    def _why_not(self, algorithm: Algorithm, strict: bool, forced: bool) -> str | None:
+        why = (algorithm.why_not_forced if forced else algorithm.why_not)(self.problem, self.traits)
         if why is None and strict:
             factor = algorithm.error_factor(self.problem, algorithm.defaults(self.problem, self.traits))
             why = f"strict=True asks for straight sums, this may be off by {factor:g} times as much" if factor is not None else None

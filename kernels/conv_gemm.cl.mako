@@ -1,0 +1,399 @@
+## conv_gemm.cl.mako -- convolution as a product of matrices that are never stored: sum[m, n] over k of a[k, m] * b[k, n].
+##
+##                    m                n                          k                              a                    b
+## forward            output channel   image, row, column         tap, channel                   packed weights       input
+## backward_data      input channel    the same of one phase      tap of the phase, filter       packed, turned       output gradient
+## backward_weights   filter           channel, tap               image, row, column             output gradient      input
+##
+## A work-group of GROUP work-items sums TILE_M x TILE_N products, TILE_K steps of k at a time: they are fetched into registers while the
+## steps before are multiplied, and stored into the other one of two buffers in local memory. A work-item keeps ITEM_M x ITEM_N sums.
+## Index spaces:
+##     get_group_id(0)  tile of n (backward_weights with `flat` False: tap * channel tiles + channel tile)
+##     get_group_id(1)  group * tiles of m + tile of m
+##     get_group_id(2)  part of the sum over k, where it is split
+##
+## `flat`: k (backward_weights: n) runs through channels and taps one by one, for few channels; else a step has one tap, which comes
+## outermost, and one test of bounds serves all its channels.
+## `bounds`: something is read outside of the map. `ragged`: the last channels do not fill a tile. `split`: sums go to `partial`.
+## The loop always fetches, wraps around at the end and never uses what it fetched last: a branch there costs registers and spills.
+## Addresses are a uniform part and a byte offset of type `offset`.
+##
+## Header constants: TILE_*, ITEM_*, GROUP, PITCH_A (TILE_M and what keeps rows apart in the banks), TABLE (rows of the table for `flat`),
+## LOAD_AT, LOAD4_AT, SUB_GROUP, real.
+## Render arguments: kind ("sums" or "weights"), flat, bounds, ragged, split, item_m, item_n, loads_a, loads_b (of a work-item a step).
+<%page args="kind, flat, bounds, ragged, split, item_m, item_n, loads_a, loads_b"/>\
+<%!
+def fragments(count):
+    return range(count // 4)
+%>\
+<%def name="multiply()">\
+        __local const float *a_now = a_tiles + buffer * (TILE_K * PITCH_A) + item_row * 4;
+        __local const float *b_now = b_tiles + buffer * (TILE_K * PITCH_B) + item_column * 4;
+        #pragma unroll
+        for (int k = 0; k < TILE_K; ++k) {
+        % for i in fragments(item_m):
+            const float4 a${i} = *(__local const float4 *)(a_now + k * PITCH_A + ${i} * (TILE_M * 4 / ITEM_M));
+        % endfor
+        % for j in fragments(item_n):
+            const float4 b${j} = *(__local const float4 *)(b_now + k * PITCH_B + ${j} * (TILE_N * 4 / ITEM_N));
+        % endfor
+        % for i in range(item_m):
+            % for j in fragments(item_n):
+            sum${i}_${j} += a${i // 4}.s${i % 4} * b${j};
+            % endfor
+        % endfor
+        }
+</%def>\
+<%def name="pipeline()">\
+${fetch()}\
+${commit("0")}\
+    barrier(CLK_LOCAL_MEM_FENCE);
+    int buffer = 0;
+    int step = 1;
+    do {
+${fetch()}\
+        {
+${multiply()}\
+        }
+        buffer ^= 1;
+${commit("buffer")}\
+        barrier(CLK_LOCAL_MEM_FENCE);
+    } while (step++ < steps);
+</%def>\
+<%def name="fetch()">\
+% if kind == "weights":
+${fetch_weights()}\
+% else:
+${fetch_sums()}\
+% endif
+</%def>\
+<%def name="commit(buffer)">\
+% if kind == "weights":
+${commit_weights(buffer)}\
+% else:
+${commit_sums(buffer)}\
+% endif
+</%def>\
+<%def name="take_tap(indent='        ')">\
+${indent}const int y = y0 + tap_y * y_step, x = x0 + tap_x * x_step;
+% if bounds:
+${indent}inside = (uint)y < (uint)height & (uint)x < (uint)width;
+% endif
+${indent}source_at = image_at + y * width + x;
+${indent}w_at = w_tile + (c0 / TILE_K * taps_stored + tap0 + tap_y * tap_y_step + tap_x * tap_x_step) * (TILE_K * TILE_M);
+</%def>\
+<%def name="fetch_sums()">\
+        % if flat:
+        % for j in range(loads_a):
+        const int row${j} = table[k0 + (item + ${j} * GROUP) / (TILE_M / 4)].w;
+        a${j} = LOAD4_AT(w, w_tile, max(row${j}, 0) + (item + ${j} * GROUP) % (TILE_M / 4) * 4);
+        a${j}_holds = row${j} >= 0;
+        % endfor
+        % for j in range(loads_b):
+        {
+            const int4 entry = table[k0 + load_k + ${j} * (GROUP / TILE_N)];
+            b${j}_holds = (uint)(y0 + entry.y) < (uint)height & (uint)(x0 + entry.z) < (uint)width;
+            b${j} = LOAD_AT(source, 0, b${j}_holds ? image_at + entry.x : 0);
+        }
+        % endfor
+        k0 = k0 + TILE_K < table_end ? k0 + TILE_K : 0;
+        % else:
+        % for j in range(loads_a):
+        a${j} = LOAD4_AT(w, w_at, (item + ${j} * GROUP) * 4);
+        % endfor
+        % for j in range(loads_b):
+        % if ragged:
+        b${j}_holds = ${"inside & " if bounds else ""}(c0 + load_k + ${j} * (GROUP / TILE_N) < inputs);
+        b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + (c0 + ${j} * (GROUP / TILE_N)) * plane : 0);
+        % else:
+        b${j} = LOAD_AT(source, (c0 + ${j} * (GROUP / TILE_N)) * plane, ${"inside ? source_at : 0" if bounds else "source_at"});
+        % endif
+        % endfor
+        % if bounds and not ragged:
+        holds = inside;
+        % endif
+        c0 += TILE_K;
+        w_at += taps_stored * (TILE_K * TILE_M);
+        if (c0 >= inputs) {
+            c0 = 0;
+            if (++tap_x == taps_x) {
+                tap_x = 0;
+                if (++tap_y == taps_y) tap_y = 0;
+            }
+${take_tap("            ")}\
+        }
+        % endif
+</%def>\
+<%def name="commit_sums(buffer)">\
+        % for j in range(loads_a):
+        % if flat:
+        a${j} = a${j}_holds ? a${j} : (float4)(0.0f);
+        % endif
+        *(__local float4 *)(a_tiles + ${buffer} * (TILE_K * PITCH_A) + (item + ${j} * GROUP) * 4) = a${j};
+        % endfor
+        % for j in range(loads_b):
+        % if flat or ragged:
+        b${j} = b${j}_holds ? b${j} : 0.0f;
+        % elif bounds:
+        b${j} = holds ? b${j} : 0.0f;
+        % endif
+        b_tiles[${buffer} * (TILE_K * PITCH_B) + (load_k + ${j} * (GROUP / TILE_N)) * PITCH_B + load_n] = b${j};
+        % endfor
+</%def>\
+<%def name="fetch_weights()">\
+        {
+            const int live = k < k_end;
+            const int y = out_y * stride_y + y_offset, x = out_x * stride_x + x_offset;
+            const int gradient_at = (image * (groups * own) + group * own) * pixels + out_y * out_width + out_x;
+            const int source_at = (image * (groups * channels) + group * channels) * plane + y * width + x;
+            a_holds = live;
+            % if not ragged:
+            const int a_at = live ? gradient_at + (m0 + load_row) * pixels : 0;
+            % endif
+            % for j in range(loads_a):
+            % if ragged:
+            a${j} = LOAD_AT(gradient, 0, live ? gradient_at + a${j}_row : 0);
+            % else:
+            a${j} = LOAD_AT(gradient, ${j} * (GROUP / TILE_K) * pixels, a_at);
+            % endif
+            % endfor
+            % if flat:
+            % for j in range(loads_b):
+            b${j}_holds = live${f" & (uint)(y + b{j}_shift.y) < (uint)height & (uint)(x + b{j}_shift.z) < (uint)width" if bounds else ""};
+            b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + b${j}_shift.x : 0);
+            % endfor
+            % else:
+            holds = live${" & (uint)y < (uint)height & (uint)x < (uint)width" if bounds else ""};
+            const int b_at = holds ? source_at + (n0 + load_row) * plane : 0;
+            % for j in range(loads_b):
+            b${j} = LOAD_AT(source, ${j} * (GROUP / TILE_K) * plane, b_at);
+            % endfor
+            % endif
+            k += TILE_K;
+            out_x += step_x;
+            out_y += step_y;
+            image += step_image;
+            const int next_row = out_x >= out_width;
+            out_x -= next_row ? out_width : 0;
+            out_y += next_row;
+            const int next_image = out_y >= out_height;
+            out_y -= next_image ? out_height : 0;
+            image += next_image;
+        }
+</%def>\
+<%def name="commit_weights(buffer)">\
+        % for j in range(loads_a):
+        a_tiles[${buffer} * (TILE_K * PITCH_A) + load_k * PITCH_A + load_row + ${j} * (GROUP / TILE_K)] = a_holds ? a${j} : 0.0f;
+        % endfor
+        % for j in range(loads_b):
+        b_tiles[${buffer} * (TILE_K * PITCH_B) + load_k * PITCH_B + load_row + ${j} * (GROUP / TILE_K)] = ${f"b{j}_holds" if flat else "holds"} ? b${j} : 0.0f;
+        % endfor
+</%def>\
+<%def name="start()">\
+    __local float a_tiles[2 * TILE_K * PITCH_A] __attribute__((aligned(16)));
+    __local float b_tiles[2 * TILE_K * PITCH_B] __attribute__((aligned(16)));
+    const int item = get_local_id(0);
+    const int item_column = item % (TILE_N / ITEM_N);
+    const int item_row = item / (TILE_N / ITEM_N);
+    const int group = (int)get_group_id(1) / m_tiles;
+    const int m_tile = (int)get_group_id(1) - group * m_tiles;
+    const int m0 = m_tile * TILE_M;
+    const int plane = height * width;
+    % for i in range(item_m):
+    float4 ${", ".join(f"sum{i}_{j} = (float4)(0.0f)" for j in fragments(item_n))};
+    % endfor
+</%def>\
+% if kind == "sums":
+__kernel WORK_GROUP SUB_GROUP
+void conv_gemm(
+    __global const real *restrict source,   // N, groups * inputs, height, width
+    __global const real *restrict w,        // groups, tiles of m, ${"inputs, taps_stored, TILE_M" if flat else "blocks of TILE_K inputs, taps_stored, TILE_K, TILE_M"}
+    % if split:
+    __global float *restrict partial,       // parts, N, groups * outputs, out_height, out_width
+    % else:
+    __global const real *restrict bias,     // groups * outputs, never read without has_bias
+    __global const real *restrict residual, // as out, never read without has_residual
+    __global real *restrict out,            // N, groups * outputs, out_height, out_width
+    const int has_bias, const int has_residual, const float slope,   // what a sum below 0 is multiplied with
+    % endif
+    const int batch, const int groups, const int inputs, const int outputs,   // channels of a group
+    const int height, const int width, const int out_height, const int out_width,
+    const int rows, const int columns,      // positions of this call: row first_y + i * out_step_y
+    const int first_y, const int out_step_y, const int first_x, const int out_step_x,
+    const int y_offset, const int y_stride, const int y_step, const int taps_y,   // row i, tap t read y_offset + i * y_stride + t * y_step
+    const int x_offset, const int x_stride, const int x_step, const int taps_x,
+    const int tap0, const int tap_y_step, const int tap_x_step, const int taps_stored,   // where tap (t, u) is stored
+    const int m_tiles, const int all_steps, const int steps_each)
+{
+${start()}\
+    const int pixels = rows * columns;
+    const uint total = (uint)batch * pixels;
+    const uint n0 = get_group_id(0) * TILE_N;
+    const int load_n = item % TILE_N;
+    const int load_k = item / TILE_N;
+    const int load_at = min(n0 + load_n, total - 1);   // beyond the last column: fetched again, never stored
+    const int load_image = load_at / pixels;
+    const int load_pixel = load_at - load_image * pixels;
+    const int load_y = load_pixel / columns;
+    const int y0 = load_y * y_stride + y_offset;
+    const int x0 = (load_pixel - load_y * columns) * x_stride + x_offset;
+    const int steps = min(steps_each, all_steps - (int)get_group_id(2) * steps_each);
+    const int first_step = steps > 0 ? (int)get_group_id(2) * steps_each : 0;
+
+    float4 ${", ".join(f"a{j}" for j in range(loads_a))};
+    float ${", ".join(f"b{j}" for j in range(loads_b))};
+    % if flat:
+    // k -> how far from the work-item's first element it reads, by how many rows and columns, and where its weights are; beyond the
+    // last k: outside of every map, and weights of -1.
+    __local int4 table[TABLE];
+    const int taps = taps_y * taps_x;
+    const int table_end = (inputs * taps + TILE_K - 1) / TILE_K * TILE_K;
+    for (int k = item; k < TABLE; k += GROUP) {
+        const int c = k / taps;
+        const int t = (k - c * taps) / taps_x;
+        const int u = k - c * taps - t * taps_x;
+        const int y = t * y_step, x = u * x_step;
+        table[k] = k < inputs * taps
+            ? (int4)(c * plane + y * width + x, y, x, (c * taps_stored + tap0 + t * tap_y_step + u * tap_x_step) * TILE_M)
+            : (int4)(0, 1 << 30, 1 << 30, -1);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const int w_tile = (group * m_tiles + m_tile) * inputs * taps_stored * TILE_M;
+    const int image_at = (load_image * groups + group) * inputs * plane + y0 * width + x0;
+    int k0 = first_step * TILE_K;
+    int ${", ".join([f"a{j}_holds" for j in range(loads_a)] + [f"b{j}_holds" for j in range(loads_b)])};
+    % else:
+    const int blocks = (inputs + TILE_K - 1) / TILE_K;
+    const int w_tile = (group * m_tiles + m_tile) * blocks * taps_stored * (TILE_K * TILE_M);
+    const int image_at = ((load_image * groups + group) * inputs + load_k) * plane;
+    int tap_y = first_step / blocks / taps_x;
+    int tap_x = first_step / blocks - tap_y * taps_x;
+    int c0 = first_step % blocks * TILE_K;
+    int w_at, source_at;
+    % if bounds:
+    int inside;
+    % endif
+    % if ragged:
+    int ${", ".join(f"b{j}_holds" for j in range(loads_b))};
+    % elif bounds:
+    int holds;
+    % endif
+    {
+${take_tap()}\
+    }
+    % endif
+
+${pipeline()}\
+
+    const int out_plane = out_height * out_width;
+    % for j in fragments(item_n):
+    #pragma unroll
+    for (int lane = 0; lane < 4; ++lane) {
+        const uint n = n0 + ${j} * (TILE_N * 4 / ITEM_N) + item_column * 4 + lane;
+        if (n >= total) continue;
+        const int image = n / pixels;
+        const int pixel = n - image * pixels;
+        const int row = pixel / columns;
+        const int at = (image * groups + group) * outputs * out_plane + (first_y + row * out_step_y) * out_width
+            + first_x + (pixel - row * columns) * out_step_x;
+        % for i in range(item_m):
+        {
+            const int m = m0 + ${i // 4} * (TILE_M * 4 / ITEM_M) + item_row * 4 + ${i % 4};
+            const float4 four = sum${i}_${j};
+            float value = lane == 0 ? four.s0 : lane == 1 ? four.s1 : lane == 2 ? four.s2 : four.s3;
+            value = steps > 0 ? value : 0.0f;   // no tap meets the phase, or its parts are fewer than those of others
+            if (m < outputs) {
+            % if split:
+                partial[(get_group_id(2) * batch * groups * outputs * (size_t)out_plane) + at + m * out_plane] = value;
+            % else:
+                if (has_bias) value += LOAD(bias, group * outputs + m);
+                if (has_residual) value += LOAD(residual, at + m * out_plane);
+                STORE(out, at + m * out_plane, ACTIVATE(value));
+            % endif
+            }
+        }
+        % endfor
+    }
+    % endfor
+}
+% else:
+__kernel WORK_GROUP SUB_GROUP
+void conv_gemm_weights(
+    __global const real *restrict source,    // N, groups * channels, height, width
+    __global const real *restrict gradient,  // N, groups * own, out_height, out_width
+    __global float *restrict partial,        // parts, groups * own, channels, taps
+    const int batch, const int groups, const int channels, const int own,   // channels and filters of a group
+    const int height, const int width, const int out_height, const int out_width,
+    const int stride_y, const int stride_x, const int y_begin, const int x_begin, const int y_step, const int x_step,
+    const int taps_y, const int taps_x,
+    const int step_image, const int step_y, const int step_x,   // TILE_K positions onwards
+    const int m_tiles, const int all_positions, const int steps_each)
+{
+${start()}\
+    const int pixels = out_height * out_width;
+    const int taps = taps_y * taps_x;
+    % if flat:
+    const int n0 = get_group_id(0) * TILE_N;
+    const int y_offset = y_begin, x_offset = x_begin;
+    % else:
+    const int n_tiles = (channels + TILE_N - 1) / TILE_N;
+    const int tap = (int)get_group_id(0) / n_tiles;
+    const int n0 = ((int)get_group_id(0) - tap * n_tiles) * TILE_N;
+    const int y_offset = y_begin + tap / taps_x * y_step;
+    const int x_offset = x_begin + tap % taps_x * x_step;
+    % endif
+    const int load_k = item % TILE_K;
+    const int load_row = item / TILE_K;
+    const int k_begin = get_group_id(2) * steps_each * TILE_K;
+    const int k_end = min(k_begin + steps_each * TILE_K, all_positions);
+    const int steps = (k_end - k_begin + TILE_K - 1) / TILE_K;
+    int k = k_begin + load_k;
+    int image = k / pixels;
+    int out_y = (k - image * pixels) / out_width;
+    int out_x = k - image * pixels - out_y * out_width;
+
+    float ${", ".join([f"a{j}" for j in range(loads_a)] + [f"b{j}" for j in range(loads_b)])};
+    int a_holds;
+    % if ragged:
+    // A filter beyond the last repeats it and is not stored.
+    % for j in range(loads_a):
+    const int a${j}_row = min(m0 + load_row + ${j} * (GROUP / TILE_K), own - 1) * pixels;
+    % endfor
+    % endif
+    % if flat:
+    % for j in range(loads_b):
+    int4 b${j}_shift;
+    {
+        const int n = min(n0 + load_row + ${j} * (GROUP / TILE_K), channels * taps - 1);
+        const int c = n / taps;
+        const int t = (n - c * taps) / taps_x;
+        const int u = n - c * taps - t * taps_x;
+        b${j}_shift = (int4)(c * plane + t * y_step * width + u * x_step, t * y_step, u * x_step, 0);
+    }
+    % endfor
+    int ${", ".join(f"b{j}_holds" for j in range(loads_b))};
+    % else:
+    int holds;
+    % endif
+
+${pipeline()}\
+
+    __global float *out = partial + (get_group_id(2) * groups + group) * own * (size_t)(channels * taps);
+    % for j in fragments(item_n):
+    #pragma unroll
+    for (int lane = 0; lane < 4; ++lane) {
+        const int n = n0 + ${j} * (TILE_N * 4 / ITEM_N) + item_column * 4 + lane;
+        % if flat:
+        if (n >= channels * taps) continue;
+        % endif
+        % for i in range(item_m):
+        {
+            const int m = m0 + ${i // 4} * (TILE_M * 4 / ITEM_M) + item_row * 4 + ${i % 4};
+            const float4 four = sum${i}_${j};
+            if (m < own) out[m * channels * taps + ${"n" if flat else "n * taps + tap"}] = lane == 0 ? four.s0 : lane == 1 ? four.s1 : lane == 2 ? four.s2 : four.s3;
+        }
+        % endfor
+    }
+    % endfor
+}
+% endif
