@@ -77,7 +77,7 @@ ${commit_sums(buffer)}\
 <%def name="take_tap(indent='        ')">\
 ${indent}const int y = y0 + tap_y * y_step, x = x0 + tap_x * x_step;
 % if bounds:
-${indent}inside = (uint)y < (uint)height & (uint)x < (uint)width;
+${indent}inside = ((uint)y < (uint)height) & ((uint)x < (uint)width);
 % endif
 ${indent}source_at = image_at + y * width + x;
 ${indent}w_at = w_tile + (c0 / TILE_K * taps_stored + tap0 + tap_y * tap_y_step + tap_x * tap_x_step) * (TILE_K * TILE_M);
@@ -86,27 +86,27 @@ ${indent}w_at = w_tile + (c0 / TILE_K * taps_stored + tap0 + tap_y * tap_y_step 
         % if flat:
         % for j in range(loads_a):
         const int row${j} = table[k0 + (item + ${j} * GROUP) / (TILE_M / 4)].w;
-        a${j} = LOAD4_AT(w, w_tile, max(row${j}, 0) + (item + ${j} * GROUP) % (TILE_M / 4) * 4);
+        next_a${j} = LOAD4_AT(w, w_tile, max(row${j}, 0) + (item + ${j} * GROUP) % (TILE_M / 4) * 4);
         a${j}_holds = row${j} >= 0;
         % endfor
         % for j in range(loads_b):
         {
             const int4 entry = table[k0 + load_k + ${j} * (GROUP / TILE_N)];
-            b${j}_holds = (uint)(y0 + entry.y) < (uint)height & (uint)(x0 + entry.z) < (uint)width;
-            b${j} = LOAD_AT(source, 0, b${j}_holds ? image_at + entry.x : 0);
+            b${j}_holds = ((uint)(y0 + entry.y) < (uint)height) & ((uint)(x0 + entry.z) < (uint)width);
+            next_b${j} = LOAD_AT(source, 0, b${j}_holds ? image_at + entry.x : 0);
         }
         % endfor
         k0 = k0 + TILE_K < table_end ? k0 + TILE_K : 0;
         % else:
         % for j in range(loads_a):
-        a${j} = LOAD4_AT(w, w_at, (item + ${j} * GROUP) * 4);
+        next_a${j} = LOAD4_AT(w, w_at, (item + ${j} * GROUP) * 4);
         % endfor
         % for j in range(loads_b):
         % if ragged:
         b${j}_holds = ${"inside & " if bounds else ""}(c0 + load_k + ${j} * (GROUP / TILE_N) < inputs);
-        b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + (c0 + ${j} * (GROUP / TILE_N)) * plane : 0);
+        next_b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + (c0 + ${j} * (GROUP / TILE_N)) * plane : 0);
         % else:
-        b${j} = LOAD_AT(source, (c0 + ${j} * (GROUP / TILE_N)) * plane, ${"inside ? source_at : 0" if bounds else "source_at"});
+        next_b${j} = LOAD_AT(source, (c0 + ${j} * (GROUP / TILE_N)) * plane, ${"inside ? source_at : 0" if bounds else "source_at"});
         % endif
         % endfor
         % if bounds and not ragged:
@@ -127,17 +127,17 @@ ${take_tap("            ")}\
 <%def name="commit_sums(buffer)">\
         % for j in range(loads_a):
         % if flat:
-        a${j} = a${j}_holds ? a${j} : (float4)(0.0f);
+        next_a${j} = a${j}_holds ? next_a${j} : (float4)(0.0f);
         % endif
-        *(__local float4 *)(a_tiles + ${buffer} * (TILE_K * PITCH_A) + (item + ${j} * GROUP) * 4) = a${j};
+        *(__local float4 *)(a_tiles + ${buffer} * (TILE_K * PITCH_A) + (item + ${j} * GROUP) * 4) = next_a${j};
         % endfor
         % for j in range(loads_b):
         % if flat or ragged:
-        b${j} = b${j}_holds ? b${j} : 0.0f;
+        next_b${j} = b${j}_holds ? next_b${j} : 0.0f;
         % elif bounds:
-        b${j} = holds ? b${j} : 0.0f;
+        next_b${j} = holds ? next_b${j} : 0.0f;
         % endif
-        b_tiles[${buffer} * (TILE_K * PITCH_B) + (load_k + ${j} * (GROUP / TILE_N)) * PITCH_B + load_n] = b${j};
+        b_tiles[${buffer} * (TILE_K * PITCH_B) + (load_k + ${j} * (GROUP / TILE_N)) * PITCH_B + load_n] = next_b${j};
         % endfor
 </%def>\
 <%def name="fetch_weights()">\
@@ -152,21 +152,21 @@ ${take_tap("            ")}\
             % endif
             % for j in range(loads_a):
             % if ragged:
-            a${j} = LOAD_AT(gradient, 0, live ? gradient_at + a${j}_row : 0);
+            next_a${j} = LOAD_AT(gradient, 0, live ? gradient_at + a${j}_row : 0);
             % else:
-            a${j} = LOAD_AT(gradient, ${j} * (GROUP / TILE_K) * pixels, a_at);
+            next_a${j} = LOAD_AT(gradient, ${j} * (GROUP / TILE_K) * pixels, a_at);
             % endif
             % endfor
             % if flat:
             % for j in range(loads_b):
-            b${j}_holds = live${f" & (uint)(y + b{j}_shift.y) < (uint)height & (uint)(x + b{j}_shift.z) < (uint)width" if bounds else ""};
-            b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + b${j}_shift.x : 0);
+            b${j}_holds = live${f" & ((uint)(y + b{j}_shift.y) < (uint)height) & ((uint)(x + b{j}_shift.z) < (uint)width)" if bounds else ""};
+            next_b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + b${j}_shift.x : 0);
             % endfor
             % else:
-            holds = live${" & (uint)y < (uint)height & (uint)x < (uint)width" if bounds else ""};
+            holds = live${" & ((uint)y < (uint)height) & ((uint)x < (uint)width)" if bounds else ""};
             const int b_at = holds ? source_at + (n0 + load_row) * plane : 0;
             % for j in range(loads_b):
-            b${j} = LOAD_AT(source, ${j} * (GROUP / TILE_K) * plane, b_at);
+            next_b${j} = LOAD_AT(source, ${j} * (GROUP / TILE_K) * plane, b_at);
             % endfor
             % endif
             k += TILE_K;
@@ -183,10 +183,10 @@ ${take_tap("            ")}\
 </%def>\
 <%def name="commit_weights(buffer)">\
         % for j in range(loads_a):
-        a_tiles[${buffer} * (TILE_K * PITCH_A) + load_k * PITCH_A + load_row + ${j} * (GROUP / TILE_K)] = a_holds ? a${j} : 0.0f;
+        a_tiles[${buffer} * (TILE_K * PITCH_A) + load_k * PITCH_A + load_row + ${j} * (GROUP / TILE_K)] = a_holds ? next_a${j} : 0.0f;
         % endfor
         % for j in range(loads_b):
-        b_tiles[${buffer} * (TILE_K * PITCH_B) + load_k * PITCH_B + load_row + ${j} * (GROUP / TILE_K)] = ${f"b{j}_holds" if flat else "holds"} ? b${j} : 0.0f;
+        b_tiles[${buffer} * (TILE_K * PITCH_B) + load_k * PITCH_B + load_row + ${j} * (GROUP / TILE_K)] = ${f"b{j}_holds" if flat else "holds"} ? next_b${j} : 0.0f;
         % endfor
 </%def>\
 <%def name="start()">\
@@ -240,8 +240,8 @@ ${start()}\
     const int steps = min(steps_each, all_steps - (int)get_group_id(2) * steps_each);
     const int first_step = steps > 0 ? (int)get_group_id(2) * steps_each : 0;
 
-    float4 ${", ".join(f"a{j}" for j in range(loads_a))};
-    float ${", ".join(f"b{j}" for j in range(loads_b))};
+    float4 ${", ".join(f"next_a{j}" for j in range(loads_a))};
+    float ${", ".join(f"next_b{j}" for j in range(loads_b))};
     % if flat:
     // k -> how far from the work-item's first element it reads, by how many rows and columns, and where its weights are; beyond the
     // last k: outside of every map, and weights of -1.
@@ -352,7 +352,7 @@ ${start()}\
     int out_y = (k - image * pixels) / out_width;
     int out_x = k - image * pixels - out_y * out_width;
 
-    float ${", ".join([f"a{j}" for j in range(loads_a)] + [f"b{j}" for j in range(loads_b)])};
+    float ${", ".join([f"next_a{j}" for j in range(loads_a)] + [f"next_b{j}" for j in range(loads_b)])};
     int a_holds;
     % if ragged:
     // A filter beyond the last repeats it and is not stored.
