@@ -149,7 +149,8 @@ class StartTiles:
     """What a class of device starts with until the tuner has timed others.
 
     `large` suits large sums, `small` are for few channels or few positions, `weights` for the weight gradient. `sub_group` is the width
-    that the compiler is told to join work-items to (0: its own choice). `rate` (multiply-adds per second) and `bytes_per_second` are
+    that the compiler is told to join work-items to (0: its own choice), `indices` whether the inner loop is shorter when it moves indices of
+    32 bits instead of pointers. `rate` (multiply-adds per second) and `bytes_per_second` are
     those of one compute unit, rough numbers that only rank candidates.
     """
 
@@ -160,6 +161,7 @@ class StartTiles:
     bytes_per_second: float
     reason: str
     sub_group: int = 0
+    indices: bool = False
 
 
 START_TILES: dict[str, StartTiles] = {
@@ -179,11 +181,11 @@ START_TILES: dict[str, StartTiles] = {
     ),
     XE: StartTiles(
         GemmTile(128, 64, 16, 8, 4), (GemmTile(64, 64, 8, 8, 4),), (GemmTile(128, 64, 16, 8, 4), GemmTile(64, 64, 8, 8, 4)), 1.5e10, 1e9,
-        "8 x 8 sums spill in 128 registers; 8 x 4 with sub-groups of 8 do not; a compute unit is one vector engine of 8 lanes", sub_group=8,
+        "8 x 8 sums spill in 128 registers; 8 x 4 with sub-groups of 8 do not; a compute unit is one vector engine of 8 lanes", sub_group=8, indices=True,
     ),
     INTEL: StartTiles(
         GemmTile(64, 64, 8, 8, 4), (GemmTile(64, 32, 8, 4, 4),), (GemmTile(64, 64, 8, 8, 4),), 1e10, 5e8,
-        "as Xe, but so few engines that large tiles leave some idle", sub_group=8,
+        "as Xe, but so few engines that large tiles leave some idle", sub_group=8, indices=True,
     ),
     "unknown GPU": StartTiles(
         GemmTile(64, 64, 16, 4, 4), (GemmTile(64, 32, 8, 4, 4), GemmTile(32, 32, 8, 4, 4)), (GemmTile(64, 64, 8, 8, 4), GemmTile(32, 32, 8, 4, 4)),

@@ -13,15 +13,16 @@
 ##     get_group_id(2)  part of the sum over k, where it is split
 ##
 ## `flat`: k (backward_weights: n) runs through channels and taps one by one, for few channels; else a step has one tap, which comes
-## outermost, and one test of bounds serves all its channels.
+## outermost, and one test of bounds serves all its channels. `taps`: such sums have more than one tap.
 ## `bounds`: something is read outside of the map. `ragged`: the last channels do not fill a tile. `split`: sums go to `partial`.
 ## The loop always fetches, wraps around at the end and never uses what it fetched last: a branch there costs registers and spills.
-## Addresses are a uniform part and a byte offset of type `offset`.
+## Addresses are a uniform POSITION, which the loop moves, and an offset of each work-item's own: LOAD_AT(p, position, offset). A position is
+## a pointer or an index from START(p), whichever the device's compiler makes less of.
 ##
 ## Header constants: TILE_*, ITEM_*, GROUP, PITCH_A (TILE_M and what keeps rows apart in the banks), TABLE (rows of the table for `flat`),
-## LOAD_AT, LOAD4_AT, SUB_GROUP, real.
+## LOAD_AT, LOAD4_AT, POSITION, START, SUB_GROUP, real.
 ## Render arguments: kind ("sums" or "weights"), flat, bounds, ragged, split, item_m, item_n, loads_a, loads_b (of a work-item a step).
-<%page args="kind, flat, bounds, ragged, split, item_m, item_n, loads_a, loads_b"/>\
+<%page args="kind, flat, taps, bounds, ragged, split, item_m, item_n, loads_a, loads_b"/>\
 <%!
 def fragments(count):
     return range(count // 4)
@@ -74,13 +75,13 @@ ${commit_weights(buffer)}\
 ${commit_sums(buffer)}\
 % endif
 </%def>\
-<%def name="take_tap(indent='        ')">\
-${indent}const int y = y0 + tap_y * y_step, x = x0 + tap_x * x_step;
+<%def name="take_tap(indent)">\
+${indent}const int down = tap_y * y_step, right = tap_x * x_step;
+${indent}source_at = first_at + (down * width + right);
 % if bounds:
-${indent}inside = ((uint)y < (uint)height) & ((uint)x < (uint)width);
+${indent}inside = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width);
 % endif
-${indent}source_at = image_at + y * width + x;
-${indent}w_at = w_tile + (c0 / TILE_K * taps_stored + tap0 + tap_y * tap_y_step + tap_x * tap_x_step) * (TILE_K * TILE_M);
+${indent}w_at = w_tile + (tap0 + tap_y * tap_y_step + tap_x * tap_x_step) * (TILE_K * TILE_M);
 </%def>\
 <%def name="fetch_sums()">\
         % if flat:
@@ -93,7 +94,7 @@ ${indent}w_at = w_tile + (c0 / TILE_K * taps_stored + tap0 + tap_y * tap_y_step 
         {
             const int4 entry = table[k0 + load_k + ${j} * (GROUP / TILE_N)];
             b${j}_holds = ((uint)(y0 + entry.y) < (uint)height) & ((uint)(x0 + entry.z) < (uint)width);
-            next_b${j} = LOAD_AT(source, 0, b${j}_holds ? image_at + entry.x : 0);
+            next_b${j} = LOAD_AT(source, group_at, b${j}_holds ? image_at + entry.x : 0);
         }
         % endfor
         k0 = k0 + TILE_K < table_end ? k0 + TILE_K : 0;
@@ -104,23 +105,29 @@ ${indent}w_at = w_tile + (c0 / TILE_K * taps_stored + tap0 + tap_y * tap_y_step 
         % for j in range(loads_b):
         % if ragged:
         b${j}_holds = ${"inside & " if bounds else ""}(c0 + load_k + ${j} * (GROUP / TILE_N) < inputs);
-        next_b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + (c0 + ${j} * (GROUP / TILE_N)) * plane : 0);
+        next_b${j} = LOAD_AT(source, START(source), b${j}_holds ? source_at + (c0 * plane + ${j} * line) : 0);
         % else:
-        next_b${j} = LOAD_AT(source, (c0 + ${j} * (GROUP / TILE_N)) * plane, ${"inside ? source_at : 0" if bounds else "source_at"});
+        next_b${j} = LOAD_AT(source, channel + ${j} * line, ${"inside ? source_at : 0" if bounds else "source_at"});
         % endif
         % endfor
         % if bounds and not ragged:
         holds = inside;
         % endif
         c0 += TILE_K;
+        channel += TILE_K * plane;
         w_at += taps_stored * (TILE_K * TILE_M);
         if (c0 >= inputs) {
             c0 = 0;
+            channel = START(source);
+            % if taps:
             if (++tap_x == taps_x) {
                 tap_x = 0;
                 if (++tap_y == taps_y) tap_y = 0;
             }
 ${take_tap("            ")}\
+            % else:
+            w_at = w_tile;
+            % endif
         }
         % endif
 </%def>\
@@ -152,21 +159,21 @@ ${take_tap("            ")}\
             % endif
             % for j in range(loads_a):
             % if ragged:
-            next_a${j} = LOAD_AT(gradient, 0, live ? gradient_at + a${j}_row : 0);
+            next_a${j} = LOAD_AT(gradient, START(gradient), live ? gradient_at + a${j}_row : 0);
             % else:
-            next_a${j} = LOAD_AT(gradient, ${j} * (GROUP / TILE_K) * pixels, a_at);
+            next_a${j} = LOAD_AT(gradient, START(gradient) + ${j} * (GROUP / TILE_K) * pixels, a_at);
             % endif
             % endfor
             % if flat:
             % for j in range(loads_b):
             b${j}_holds = live${f" & ((uint)(y + b{j}_shift.y) < (uint)height) & ((uint)(x + b{j}_shift.z) < (uint)width)" if bounds else ""};
-            next_b${j} = LOAD_AT(source, 0, b${j}_holds ? source_at + b${j}_shift.x : 0);
+            next_b${j} = LOAD_AT(source, START(source), b${j}_holds ? source_at + b${j}_shift.x : 0);
             % endfor
             % else:
             holds = live${" & ((uint)y < (uint)height) & ((uint)x < (uint)width)" if bounds else ""};
             const int b_at = holds ? source_at + (n0 + load_row) * plane : 0;
             % for j in range(loads_b):
-            next_b${j} = LOAD_AT(source, ${j} * (GROUP / TILE_K) * plane, b_at);
+            next_b${j} = LOAD_AT(source, START(source) + ${j} * (GROUP / TILE_K) * plane, b_at);
             % endfor
             % endif
             k += TILE_K;
@@ -258,29 +265,35 @@ ${start()}\
             : (int4)(0, 1 << 30, 1 << 30, -1);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    const int w_tile = (group * m_tiles + m_tile) * inputs * taps_stored * TILE_M;
-    const int image_at = (load_image * groups + group) * inputs * plane + y0 * width + x0;
+    const POSITION w_tile = START(w) + (group * m_tiles + m_tile) * inputs * taps_stored * TILE_M;
+    const POSITION group_at = START(source) + group * inputs * plane;
+    const int image_at = load_image * groups * inputs * plane + y0 * width + x0;
     int k0 = first_step * TILE_K;
     int ${", ".join([f"a{j}_holds" for j in range(loads_a)] + [f"b{j}_holds" for j in range(loads_b)])};
     % else:
     const int blocks = (inputs + TILE_K - 1) / TILE_K;
-    const int w_tile = (group * m_tiles + m_tile) * blocks * taps_stored * (TILE_K * TILE_M);
-    const int image_at = ((load_image * groups + group) * inputs + load_k) * plane;
-    int tap_y = first_step / blocks / taps_x;
-    int tap_x = first_step / blocks - tap_y * taps_x;
-    int c0 = first_step % blocks * TILE_K;
-    int w_at, source_at;
+    const int line = (GROUP / TILE_N) * plane;
+    const int tap = first_step / blocks;
+    int c0 = (first_step - tap * blocks) * TILE_K;
+    const POSITION w_tile = START(w) + (group * m_tiles + m_tile) * blocks * taps_stored * (TILE_K * TILE_M);
+    const int first_at = ((load_image * groups + group) * inputs + load_k) * plane + y0 * width + x0;
+    POSITION channel = START(source) + c0 * plane;
+    POSITION w_at;
+    int source_at;
     % if bounds:
     int inside;
     % endif
+    int tap_y = tap / taps_x;
+    int tap_x = tap - tap_y * taps_x;
+    {
+${take_tap("        ")}\
+        w_at += c0 * (taps_stored * TILE_M);
+    }
     % if ragged:
     int ${", ".join(f"b{j}_holds" for j in range(loads_b))};
     % elif bounds:
     int holds;
     % endif
-    {
-${take_tap()}\
-    }
     % endif
 
 ${pipeline()}\

@@ -112,7 +112,7 @@ def shared_params(algorithm: Algorithm, problem: Problem, device: DeviceTraits) 
         if algorithm.name == "conv_blocked":
             return ConvBlockedParams(tile_h=1, tile_w=1, tile_k=1, unroll=4)
         if algorithm.name == "conv_gemm":
-            return ConvGemmParams.of(SMALLEST, parts=1, sub_group=0)
+            return ConvGemmParams.of(SMALLEST, 1, device)
         if algorithm.name == "conv_winograd":
             return ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
         if algorithm.name == "conv_direct":

@@ -19,8 +19,9 @@ from clconv.device import DeviceTraits, GemmTile
 from clconv.problem import ConvProblem, Pass
 from clconv.tensor import DTYPES, Layout, Packed, round_up
 
-TABLE = 384
-"""Rows of the table in local memory for sums that run through channels and taps one by one."""
+TABLES = (336, 512)
+"""Rows of the table in local memory for sums that run through channels and taps one by one; the first leaves room for three large tiles
+in 64 KiB."""
 WORTH_FLAT = 1.1
 """Steps of whole blocks of channels over steps of such a sum, from which on it is taken."""
 SMALLEST = GemmTile(32, 32, 8, 4, 4)
@@ -33,7 +34,8 @@ SHARE = 0.8
 
 @dataclass(frozen=True)
 class ConvGemmParams:
-    """A tile (see GemmTile), the parts that the sum over k is split into, and the width of sub-groups (0: the compiler's choice)."""
+    """A tile (see GemmTile), the parts that the sum over k is split into, the width of sub-groups (0: the compiler's choice), and whether
+    the loop moves indices instead of pointers."""
 
     rows: int
     columns: int
@@ -42,10 +44,11 @@ class ConvGemmParams:
     item_columns: int
     parts: int = 1
     sub_group: int = 0
+    indices: bool = False
 
     @classmethod
-    def of(cls, tile: GemmTile, parts: int, sub_group: int) -> ConvGemmParams:
-        return cls(**asdict(tile), parts=parts, sub_group=sub_group)
+    def of(cls, tile: GemmTile, parts: int, traits: DeviceTraits) -> ConvGemmParams:
+        return cls(**asdict(tile), parts=parts, sub_group=traits.start.sub_group, indices=traits.start.indices)
 
     @property
     def tile(self) -> GemmTile:
@@ -75,7 +78,7 @@ def pitches(problem: ConvProblem, tile: GemmTile) -> tuple[int, int]:
 
 
 def local_bytes(problem: ConvProblem, tile: GemmTile) -> int:
-    table = 16 * TABLE if not is_weights(problem) and is_flat(problem, tile) else 0
+    table = 16 * table_rows(problem, tile) if not is_weights(problem) and is_flat(problem, tile) else 0
     return 2 * 4 * tile.depth * sum(pitches(problem, tile)) + table
 
 
@@ -87,8 +90,14 @@ def is_flat(problem: ConvProblem, tile: GemmTile) -> bool:
     if is_weights(problem):
         return problem.channels // problem.geometry.groups % tile.columns != 0
     inputs = Roles.of(problem).inputs
+    return table_rows(problem, tile) > 0 and round_up(inputs, tile.depth) > WORTH_FLAT * inputs
+
+
+def table_rows(problem: ConvProblem, tile: GemmTile) -> int:
+    """The size of the table that holds the longest sum; 0 if none does."""
+    inputs = Roles.of(problem).inputs
     longest = max(inputs * max(1, rows.taps * columns.taps) for rows, columns in plane_calls(problem))
-    return round_up(longest, tile.depth) <= TABLE and round_up(inputs, tile.depth) > WORTH_FLAT * inputs
+    return next((rows for rows in TABLES if round_up(longest, tile.depth) <= rows), 0)
 
 
 def step_count(problem: ConvProblem, tile: GemmTile, rows: AxisCall, columns: AxisCall) -> int:
@@ -164,8 +173,8 @@ class ConvGemm(Algorithm[ConvProblem]):
         return None
 
     def defaults(self, problem: ConvProblem, traits: DeviceTraits) -> ConvGemmParams:
-        machine, sub_group = machine_of(traits), traits.start.sub_group
-        options = (ConvGemmParams.of(tile, n, sub_group) for tile in tiles_for(problem, traits) for n in parts_for(problem, tile))
+        machine = machine_of(traits)
+        options = (ConvGemmParams.of(tile, n, traits) for tile in tiles_for(problem, traits) for n in parts_for(problem, tile))
         return min(options, key=lambda params: estimate(problem, params, machine))
 
     def space(self, problem: ConvProblem, traits: DeviceTraits) -> Iterator[ConvGemmParams]:
@@ -173,7 +182,7 @@ class ConvGemm(Algorithm[ConvProblem]):
         yield best
         for tile in dict.fromkeys((*tiles_for(problem, traits), SMALLEST)):
             for parts in parts_for(problem, tile):
-                params = ConvGemmParams.of(tile, parts, best.sub_group)
+                params = ConvGemmParams.of(tile, parts, traits)
                 if params != best and parts in (1, best.parts // 2, best.parts, 2 * best.parts):
                     yield params
 
@@ -234,18 +243,22 @@ def constants(problem: ConvProblem, params: ConvGemmParams) -> dict[str, object]
     """The header: the tile, and loads at a uniform element u plus a byte offset of each work-item's own."""
     pitch_a, pitch_b = pitches(problem, params.tile)
     size = DTYPES[problem.dtype]
-    small = all(problem.spec(name).nbytes < 2**32 for name in problem.inputs)
-    address = f"((__global const char *)((p) + (u)) + ({'uint' if small else 'ulong'})(i) * {size})"
+    offset = "uint" if all(problem.spec(name).nbytes < 2**32 for name in problem.inputs) else "ulong"
+    base = "(p) + (u)" if params.indices else "(u)"
+    address = f"((__global const char *)({base}) + ({offset})(i) * {size})"
+    if params.indices and offset == "uint":
+        address = f"((__global const char *)(p) + (uint)((u) + (i)) * {size})"
     if problem.dtype == "float16":
         one, four = (f"vload_half{n}(0, (__global const half *){address})" for n in ("", 4))
     else:
         one, four = (f"(*(__global const float{n} *){address})" for n in ("", 4))
+    position = {"POSITION": "int", "START(p)": "0"} if params.indices else {"POSITION": "__global const real *", "START(p)": "(p)"}
     return {
         "TILE_M": params.rows, "TILE_N": params.columns, "TILE_K": params.depth,
         "ITEM_M": params.item_rows, "ITEM_N": params.item_columns, "GROUP": params.tile.items,
         "PITCH_A": pitch_a, "PITCH_B": pitch_b, "LOAD_AT(p, u, i)": one, "LOAD4_AT(p, u, i)": four,
         "SUB_GROUP": f"__attribute__((intel_reqd_sub_group_size({params.sub_group})))" if params.sub_group else "",
-    }  # fmt: skip
+    } | position  # fmt: skip
 
 
 def reads_outside(problem: ConvProblem) -> bool:
@@ -258,6 +271,11 @@ def reads_outside(problem: ConvProblem) -> bool:
     )
 
 
+def has_taps(problem: ConvProblem) -> bool:
+    """Whether some call has more than one tap."""
+    return any(rows.taps * columns.taps > 1 for rows, columns in plane_calls(problem))
+
+
 def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, columns: AxisCall) -> KernelCall:
     """One product: positions `rows` x `columns` of all images."""
     roles, tile, groups = Roles.of(problem), params.tile, problem.geometry.groups
@@ -268,11 +286,11 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
         rows, columns = (replace(axis, taps=1, offset=0, tap0=0) for axis in (rows, columns))
     lines = tile.items // tile.columns
     arguments = {
-        "kind": "sums", "flat": flat, "bounds": flat or reads_outside(problem), "ragged": not flat and roles.inputs % tile.depth != 0,
+        "kind": "sums", "flat": flat, "taps": not flat and has_taps(problem), "bounds": flat or reads_outside(problem), "ragged": not flat and roles.inputs % tile.depth != 0,
         "split": split, "item_m": tile.item_rows, "item_n": tile.item_columns,
         "loads_a": tile.depth * tile.rows // 4 // tile.items, "loads_b": tile.depth // lines,
     }  # fmt: skip
-    more = ({"TABLE": TABLE} if flat else {}) | ({} if split else activation())
+    more = ({"TABLE": table_rows(problem, tile)} if flat else {}) | ({} if split else activation())
     source = KernelSource(
         "conv_gemm", "conv_gemm", names(constants(problem, params) | more), names(arguments), problem.dtype, (tile.items, 1, 1)
     )
@@ -299,7 +317,7 @@ def plan_weights(problem: ConvProblem, traits: DeviceTraits, params: ConvGemmPar
     own, channels = problem.filters // g.groups, problem.channels // g.groups
     flat, lines = is_flat(problem, tile), tile.items // tile.depth
     arguments = {
-        "kind": "weights", "flat": flat, "bounds": reads_outside(problem), "ragged": own % tile.rows != 0, "split": True,
+        "kind": "weights", "flat": flat, "taps": False, "bounds": reads_outside(problem), "ragged": own % tile.rows != 0, "split": True,
         "item_m": tile.item_rows, "item_n": tile.item_columns, "loads_a": tile.rows // lines, "loads_b": tile.columns // lines,
     }  # fmt: skip
     source = KernelSource(
