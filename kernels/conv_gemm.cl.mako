@@ -16,11 +16,11 @@
 ## outermost, and one test of bounds serves all its channels. `taps`: such sums have more than one tap.
 ## `bounds`: something is read outside of the map. `ragged`: the last channels do not fill a tile. `split`: sums go to `partial`.
 ## The loop always fetches, wraps around at the end and never uses what it fetched last: a branch there costs registers and spills.
-## Addresses are a uniform POSITION, which the loop moves, and an offset of each work-item's own: LOAD_AT(p, position, offset). A position is
-## a pointer or an index from START(p), whichever the device's compiler makes less of.
+## Addresses are a uniform POSITION, which the loop moves, and an OFFSET in bytes of each work-item's own: LOAD_AT(p, position, offset). A
+## position is a pointer or bytes from START(p), whichever the device's compiler makes less of; STEP(n) are n elements of it.
 ##
 ## Header constants: TILE_*, ITEM_*, GROUP, PITCH_A (TILE_M and what keeps rows apart in the banks), TABLE (rows of the table for `flat`),
-## LOAD_AT, LOAD4_AT, POSITION, START, SUB_GROUP, real.
+## LOAD_AT, LOAD4_AT, POSITION, START, STEP, OFFSET, SIZE (bytes of real), SUB_GROUP.
 ## Render arguments: kind ("sums" or "weights"), flat, bounds, ragged, split, item_m, item_n, loads_a, loads_b (of a work-item a step).
 <%page args="kind, flat, taps, bounds, ragged, split, item_m, item_n, loads_a, loads_b"/>\
 <%!
@@ -76,57 +76,63 @@ ${commit_sums(buffer)}\
 % endif
 </%def>\
 <%def name="take_tap(indent)">\
-${indent}const int down = tap_y * y_step, right = tap_x * x_step;
-${indent}source_at = first_at + (down * width + right);
+${indent}source_at = first_at + (OFFSET)(down * width + right) * SIZE;
 % if bounds:
 ${indent}inside = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width);
 % endif
-${indent}w_at = w_tile + (tap0 + tap_y * tap_y_step + tap_x * tap_x_step) * (TILE_K * TILE_M);
+${indent}w_at = w_tile + STEP(w_tap * (TILE_K * TILE_M));
 </%def>\
 <%def name="fetch_sums()">\
         % if flat:
         % for j in range(loads_a):
         const int row${j} = table[k0 + (item + ${j} * GROUP) / (TILE_M / 4)].w;
-        next_a${j} = LOAD4_AT(w, w_tile, max(row${j}, 0) + (item + ${j} * GROUP) % (TILE_M / 4) * 4);
+        next_a${j} = LOAD4_AT(w, w_tile, (OFFSET)(max(row${j}, 0) + (item + ${j} * GROUP) % (TILE_M / 4) * (4 * SIZE)));
         a${j}_holds = row${j} >= 0;
         % endfor
         % for j in range(loads_b):
         {
             const int4 entry = table[k0 + load_k + ${j} * (GROUP / TILE_N)];
             b${j}_holds = ((uint)(y0 + entry.y) < (uint)height) & ((uint)(x0 + entry.z) < (uint)width);
-            next_b${j} = LOAD_AT(source, group_at, b${j}_holds ? image_at + entry.x : 0);
+            next_b${j} = LOAD_AT(source, group_at, b${j}_holds ? image_at + (OFFSET)entry.x : 0);
         }
         % endfor
         k0 = k0 + TILE_K < table_end ? k0 + TILE_K : 0;
         % else:
         % for j in range(loads_a):
-        next_a${j} = LOAD4_AT(w, w_at, (item + ${j} * GROUP) * 4);
+        next_a${j} = LOAD4_AT(w, w_at, (OFFSET)((item + ${j} * GROUP) * (4 * SIZE)));
         % endfor
         % for j in range(loads_b):
         % if ragged:
         b${j}_holds = ${"inside & " if bounds else ""}(c0 + load_k + ${j} * (GROUP / TILE_N) < inputs);
-        next_b${j} = LOAD_AT(source, START(source), b${j}_holds ? source_at + (c0 * plane + ${j} * line) : 0);
+        next_b${j} = LOAD_AT(source, START(source), b${j}_holds ? source_at + (OFFSET)(c0 * plane + ${j} * line) * SIZE : 0);
         % else:
-        next_b${j} = LOAD_AT(source, channel + ${j} * line, ${"inside ? source_at : 0" if bounds else "source_at"});
+        next_b${j} = LOAD_AT(source, channel + ${f"STEP({j} * line)" if j else "0"}, ${"inside ? source_at : 0" if bounds else "source_at"});
         % endif
         % endfor
         % if bounds and not ragged:
         holds = inside;
         % endif
         c0 += TILE_K;
-        channel += TILE_K * plane;
-        w_at += taps_stored * (TILE_K * TILE_M);
+        channel += STEP(TILE_K * plane);
+        w_at += STEP(taps_stored * (TILE_K * TILE_M));
         if (c0 >= inputs) {
             c0 = 0;
             channel = START(source);
             % if taps:
+            right += x_step;
+            w_tap += tap_x_step;
             if (++tap_x == taps_x) {
-                tap_x = 0;
-                if (++tap_y == taps_y) tap_y = 0;
+                tap_x = right = 0;
+                down += y_step;
+                w_tap = w_row += tap_y_step;
+                if (++tap_y == taps_y) {
+                    tap_y = down = 0;
+                    w_tap = w_row = tap0;
+                }
             }
 ${take_tap("            ")}\
             % else:
-            w_at = w_tile;
+            w_at = w_tile + STEP(tap0 * (TILE_K * TILE_M));
             % endif
         }
         % endif
@@ -144,56 +150,52 @@ ${take_tap("            ")}\
         % elif bounds:
         next_b${j} = holds ? next_b${j} : 0.0f;
         % endif
-        b_tiles[${buffer} * (TILE_K * PITCH_B) + (load_k + ${j} * (GROUP / TILE_N)) * PITCH_B + load_n] = next_b${j};
+        b_slot[${buffer} * (TILE_K * PITCH_B) + ${j} * (GROUP / TILE_N * PITCH_B)] = next_b${j};
         % endfor
 </%def>\
 <%def name="fetch_weights()">\
         {
             const int live = k < k_end;
-            const int y = out_y * stride_y + y_offset, x = out_x * stride_x + x_offset;
-            const int gradient_at = (image * (groups * own) + group * own) * pixels + out_y * out_width + out_x;
-            const int source_at = (image * (groups * channels) + group * channels) * plane + y * width + x;
             a_holds = live;
             % if not ragged:
-            const int a_at = live ? gradient_at + (m0 + load_row) * pixels : 0;
+            const OFFSET a_at = live ? gradient_at : 0;
             % endif
             % for j in range(loads_a):
             % if ragged:
             next_a${j} = LOAD_AT(gradient, START(gradient), live ? gradient_at + a${j}_row : 0);
             % else:
-            next_a${j} = LOAD_AT(gradient, START(gradient) + ${j} * (GROUP / TILE_K) * pixels, a_at);
+            next_a${j} = LOAD_AT(gradient, START(gradient) + ${f"STEP({j} * (GROUP / TILE_K) * pixels)" if j else "0"}, a_at);
             % endif
             % endfor
             % if flat:
             % for j in range(loads_b):
-            b${j}_holds = live${f" & ((uint)(y + b{j}_shift.y) < (uint)height) & ((uint)(x + b{j}_shift.z) < (uint)width)" if bounds else ""};
-            next_b${j} = LOAD_AT(source, START(source), b${j}_holds ? source_at + b${j}_shift.x : 0);
+            b${j}_holds = live${f" & ((uint)(y + b{j}_down) < (uint)height) & ((uint)(x + b{j}_right) < (uint)width)" if bounds else ""};
+            next_b${j} = LOAD_AT(source, START(source), b${j}_holds ? source_at + b${j}_from : 0);
             % endfor
             % else:
             holds = live${" & ((uint)y < (uint)height) & ((uint)x < (uint)width)" if bounds else ""};
-            const int b_at = holds ? source_at + (n0 + load_row) * plane : 0;
+            const OFFSET b_at = holds ? source_at : 0;
             % for j in range(loads_b):
-            next_b${j} = LOAD_AT(source, START(source) + ${j} * (GROUP / TILE_K) * plane, b_at);
+            next_b${j} = LOAD_AT(source, START(source) + ${f"STEP({j} * (GROUP / TILE_K) * plane)" if j else "0"}, b_at);
             % endfor
             % endif
             k += TILE_K;
-            out_x += step_x;
-            out_y += step_y;
-            image += step_image;
-            const int next_row = out_x >= out_width;
-            out_x -= next_row ? out_width : 0;
-            out_y += next_row;
-            const int next_image = out_y >= out_height;
-            out_y -= next_image ? out_height : 0;
-            image += next_image;
+            x += x_onwards;
+            const int next_row = x >= x_end;
+            x -= next_row ? x_row : 0;
+            y += y_onwards + (next_row ? stride_y : 0);
+            const int next_image = y >= y_end;
+            y -= next_image ? y_image : 0;
+            gradient_at += gradient_onwards + (next_image ? gradient_gap : 0);
+            source_at += source_onwards + (next_row ? source_row : 0) + (next_image ? source_gap : 0);
         }
 </%def>\
 <%def name="commit_weights(buffer)">\
         % for j in range(loads_a):
-        a_tiles[${buffer} * (TILE_K * PITCH_A) + load_k * PITCH_A + load_row + ${j} * (GROUP / TILE_K)] = a_holds ? next_a${j} : 0.0f;
+        a_slot[${buffer} * (TILE_K * PITCH_A) + ${j} * (GROUP / TILE_K)] = a_holds ? next_a${j} : 0.0f;
         % endfor
         % for j in range(loads_b):
-        b_tiles[${buffer} * (TILE_K * PITCH_B) + load_k * PITCH_B + load_row + ${j} * (GROUP / TILE_K)] = ${f"b{j}_holds" if flat else "holds"} ? next_b${j} : 0.0f;
+        b_slot[${buffer} * (TILE_K * PITCH_B) + ${j} * (GROUP / TILE_K)] = ${f"b{j}_holds" if flat else "holds"} ? next_b${j} : 0.0f;
         % endfor
 </%def>\
 <%def name="start()">\
@@ -238,6 +240,7 @@ ${start()}\
     const uint n0 = get_group_id(0) * TILE_N;
     const int load_n = item % TILE_N;
     const int load_k = item / TILE_N;
+    __local float *b_slot = b_tiles + load_k * PITCH_B + load_n;
     const int load_at = min(n0 + load_n, total - 1);   // beyond the last column: fetched again, never stored
     const int load_image = load_at / pixels;
     const int load_pixel = load_at - load_image * pixels;
@@ -261,13 +264,13 @@ ${start()}\
         const int u = k - c * taps - t * taps_x;
         const int y = t * y_step, x = u * x_step;
         table[k] = k < inputs * taps
-            ? (int4)(c * plane + y * width + x, y, x, (c * taps_stored + tap0 + t * tap_y_step + u * tap_x_step) * TILE_M)
+            ? (int4)((c * plane + y * width + x) * SIZE, y, x, (c * taps_stored + tap0 + t * tap_y_step + u * tap_x_step) * (TILE_M * SIZE))
             : (int4)(0, 1 << 30, 1 << 30, -1);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    const POSITION w_tile = START(w) + (group * m_tiles + m_tile) * inputs * taps_stored * TILE_M;
-    const POSITION group_at = START(source) + group * inputs * plane;
-    const int image_at = load_image * groups * inputs * plane + y0 * width + x0;
+    const POSITION w_tile = START(w) + STEP((group * m_tiles + m_tile) * inputs * taps_stored * TILE_M);
+    const POSITION group_at = START(source) + STEP(group * inputs * plane);
+    const OFFSET image_at = (OFFSET)(load_image * groups * inputs * plane + y0 * width + x0) * SIZE;
     int k0 = first_step * TILE_K;
     int ${", ".join([f"a{j}_holds" for j in range(loads_a)] + [f"b{j}_holds" for j in range(loads_b)])};
     % else:
@@ -275,20 +278,21 @@ ${start()}\
     const int line = (GROUP / TILE_N) * plane;
     const int tap = first_step / blocks;
     int c0 = (first_step - tap * blocks) * TILE_K;
-    const POSITION w_tile = START(w) + (group * m_tiles + m_tile) * blocks * taps_stored * (TILE_K * TILE_M);
-    const int first_at = ((load_image * groups + group) * inputs + load_k) * plane + y0 * width + x0;
-    POSITION channel = START(source) + c0 * plane;
+    const POSITION w_tile = START(w) + STEP((group * m_tiles + m_tile) * blocks * taps_stored * (TILE_K * TILE_M));
+    const OFFSET first_at = (OFFSET)(((load_image * groups + group) * inputs + load_k) * plane + y0 * width + x0) * SIZE;
+    POSITION channel = START(source) + STEP(c0 * plane);
     POSITION w_at;
-    int source_at;
+    OFFSET source_at;
     % if bounds:
     int inside;
     % endif
     int tap_y = tap / taps_x;
     int tap_x = tap - tap_y * taps_x;
-    {
-${take_tap("        ")}\
-        w_at += c0 * (taps_stored * TILE_M);
-    }
+    int down = tap_y * y_step, right = tap_x * x_step;
+    int w_row = tap0 + tap_y * tap_y_step;
+    int w_tap = w_row + tap_x * tap_x_step;
+${take_tap("    ")}\
+    w_at += STEP(c0 * (taps_stored * TILE_M));
     % if ragged:
     int ${", ".join(f"b{j}_holds" for j in range(loads_b))};
     % elif bounds:
@@ -360,28 +364,46 @@ ${start()}\
     const int k_begin = get_group_id(2) * steps_each * TILE_K;
     const int k_end = min(k_begin + steps_each * TILE_K, all_positions);
     const int steps = (k_end - k_begin + TILE_K - 1) / TILE_K;
+    __local float *a_slot = a_tiles + load_k * PITCH_A + load_row;
+    __local float *b_slot = b_tiles + load_k * PITCH_B + load_row;
+
+    // The position k as where it is read from, row y and column x of the input for the first tap, and what moves it TILE_K positions
+    // onwards: so much at each step, more into the next row, and more into the next image.
     int k = k_begin + load_k;
-    int image = k / pixels;
-    int out_y = (k - image * pixels) / out_width;
-    int out_x = k - image * pixels - out_y * out_width;
+    const int image = k / pixels;
+    const int out_y = (k - image * pixels) / out_width;
+    const int out_x = k - image * pixels - out_y * out_width;
+    int y = out_y * stride_y + y_offset;
+    int x = out_x * stride_x + x_offset;
+    const int x_onwards = step_x * stride_x, x_row = out_width * stride_x, x_end = x_row + x_offset;
+    const int y_onwards = step_y * stride_y, y_image = out_height * stride_y, y_end = y_image + y_offset;
+    const int gap = (groups * own - 1) * pixels;
+    const OFFSET gradient_onwards = (OFFSET)(TILE_K + step_image * gap) * SIZE, gradient_gap = (OFFSET)gap * SIZE;
+    const int image_size = groups * channels * plane;
+    const OFFSET source_onwards = (OFFSET)(step_image * image_size + y_onwards * width + x_onwards) * SIZE;
+    const OFFSET source_row = (OFFSET)(stride_y * width - x_row) * SIZE, source_gap = (OFFSET)(image_size - y_image * width) * SIZE;
+    OFFSET gradient_at = (OFFSET)((image * groups + group) * own * pixels + out_y * out_width + out_x${"" if ragged else " + (m0 + load_row) * pixels"}) * SIZE;
+    OFFSET source_at = (OFFSET)((image * groups + group) * channels * plane + y * width + x${"" if flat else " + (n0 + load_row) * plane"}) * SIZE;
 
     float ${", ".join([f"next_a{j}" for j in range(loads_a)] + [f"next_b{j}" for j in range(loads_b)])};
     int a_holds;
     % if ragged:
     // A filter beyond the last repeats it and is not stored.
     % for j in range(loads_a):
-    const int a${j}_row = min(m0 + load_row + ${j} * (GROUP / TILE_K), own - 1) * pixels;
+    const OFFSET a${j}_row = (OFFSET)(min(m0 + load_row + ${j} * (GROUP / TILE_K), own - 1) * pixels) * SIZE;
     % endfor
     % endif
     % if flat:
     % for j in range(loads_b):
-    int4 b${j}_shift;
+    OFFSET b${j}_from;
+    int b${j}_down, b${j}_right;
     {
         const int n = min(n0 + load_row + ${j} * (GROUP / TILE_K), channels * taps - 1);
         const int c = n / taps;
         const int t = (n - c * taps) / taps_x;
-        const int u = n - c * taps - t * taps_x;
-        b${j}_shift = (int4)(c * plane + t * y_step * width + u * x_step, t * y_step, u * x_step, 0);
+        b${j}_down = t * y_step;
+        b${j}_right = (n - c * taps - t * taps_x) * x_step;
+        b${j}_from = (OFFSET)(c * plane + b${j}_down * width + b${j}_right) * SIZE;
     }
     % endfor
     int ${", ".join(f"b{j}_holds" for j in range(loads_b))};

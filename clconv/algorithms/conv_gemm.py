@@ -242,23 +242,23 @@ def epilogue(problem: ConvProblem, stand_in: str) -> dict[str, str | int | float
 def constants(problem: ConvProblem, params: ConvGemmParams) -> dict[str, object]:
     """The header: the tile, and loads at a uniform element u plus a byte offset of each work-item's own."""
     pitch_a, pitch_b = pitches(problem, params.tile)
-    size = DTYPES[problem.dtype]
     offset = "uint" if all(problem.spec(name).nbytes < 2**32 for name in problem.inputs) else "ulong"
-    base = "(p) + (u)" if params.indices else "(u)"
-    address = f"((__global const char *)({base}) + ({offset})(i) * {size})"
-    if params.indices and offset == "uint":
-        address = f"((__global const char *)(p) + (uint)((u) + (i)) * {size})"
+    address = "((__global const char *)(p) + ((u) + (o)))" if params.indices else "((__global const char *)(u) + (o))"
     if problem.dtype == "float16":
         one, four = (f"vload_half{n}(0, (__global const half *){address})" for n in ("", 4))
     else:
         one, four = (f"(*(__global const float{n} *){address})" for n in ("", 4))
-    position = {"POSITION": "int", "START(p)": "0"} if params.indices else {"POSITION": "__global const real *", "START(p)": "(p)"}
+    moves = {"OFFSET": offset, "SIZE": DTYPES[problem.dtype], "LOAD_AT(p, u, o)": one, "LOAD4_AT(p, u, o)": four}
+    if params.indices:
+        moves |= {"POSITION": offset, "START(p)": "0", "STEP(n)": "((OFFSET)(n) * SIZE)"}
+    else:
+        moves |= {"POSITION": "__global const real *", "START(p)": "(p)", "STEP(n)": "(n)"}
     return {
         "TILE_M": params.rows, "TILE_N": params.columns, "TILE_K": params.depth,
         "ITEM_M": params.item_rows, "ITEM_N": params.item_columns, "GROUP": params.tile.items,
-        "PITCH_A": pitch_a, "PITCH_B": pitch_b, "LOAD_AT(p, u, i)": one, "LOAD4_AT(p, u, i)": four,
+        "PITCH_A": pitch_a, "PITCH_B": pitch_b,
         "SUB_GROUP": f"__attribute__((intel_reqd_sub_group_size({params.sub_group})))" if params.sub_group else "",
-    } | position  # fmt: skip
+    } | moves  # fmt: skip
 
 
 def reads_outside(problem: ConvProblem) -> bool:
