@@ -166,25 +166,27 @@ class StartTiles:
 
 START_TILES: dict[str, StartTiles] = {
     NVIDIA: StartTiles(
-        GemmTile(128, 128, 16, 8, 8), (GemmTile(64, 128, 16, 4, 8), GemmTile(64, 64, 8, 8, 4)),
-        (GemmTile(128, 128, 8, 8, 8), GemmTile(64, 64, 8, 8, 4)), 1.2e11, 2e10,
+        GemmTile(128, 128, 16, 8, 8), (GemmTile(64, 128, 16, 8, 8), GemmTile(64, 64, 16, 8, 4)),
+        (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8), GemmTile(64, 64, 16, 8, 4)), 1.2e11, 2e10,
         "16 steps between barriers fit into 48 KiB; the weight gradient keeps more addresses alive, 8 steps leave registers for them",
     ),
     CDNA: StartTiles(
-        GemmTile(128, 128, 8, 8, 8), (GemmTile(64, 64, 8, 8, 4),), (GemmTile(128, 128, 8, 8, 8), GemmTile(64, 64, 8, 8, 4)), 1e11, 1.5e10,
-        "8 x 8 sums take 121 of 128 registers of a wave of 64; small grids rather split the sum of the large tile",
+        GemmTile(128, 128, 8, 8, 8), (GemmTile(64, 128, 8, 8, 8), GemmTile(64, 64, 8, 8, 4)),
+        (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8)), 1e11, 1.5e10,
+        "8 x 8 sums and what feeds them take 120 of the 128 registers that two groups leave each other; 4 of 8 columns cost .10 of the peak",
     ),
     RDNA: StartTiles(
-        GemmTile(128, 128, 8, 8, 8), (GemmTile(128, 64, 16, 8, 4), GemmTile(64, 64, 16, 4, 4)),
-        (GemmTile(128, 128, 8, 8, 8), GemmTile(64, 64, 8, 8, 4)), 1.4e11, 8e9,
-        "waves of 32 have twice the registers of CDNA's; 113 of them for 8 x 8 sums",
+        GemmTile(128, 128, 8, 8, 8), (GemmTile(64, 128, 8, 8, 8), GemmTile(64, 64, 16, 8, 4)),
+        (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8)), 1.4e11, 8e9,
+        "waves of 32 have twice the registers of CDNA's, 8 x 8 sums take 110; 16 steps spill in the weight gradient",
     ),
     XE: StartTiles(
-        GemmTile(128, 64, 16, 8, 4), (GemmTile(64, 64, 8, 8, 4),), (GemmTile(128, 64, 16, 8, 4), GemmTile(64, 64, 8, 8, 4)), 1.5e10, 1e9,
-        "8 x 8 sums spill in 128 registers; 8 x 4 with sub-groups of 8 do not; a compute unit is one vector engine of 8 lanes", sub_group=8, indices=True,
+        GemmTile(128, 64, 16, 8, 4), (GemmTile(64, 64, 16, 8, 4),), (GemmTile(128, 64, 16, 8, 4), GemmTile(64, 64, 16, 8, 4)), 1.5e10, 1e9,
+        "8 x 8 sums spill in 128 registers; 8 x 4 with sub-groups of 8 do not; a compute unit is one vector engine of 8 lanes",
+        sub_group=8, indices=True,
     ),
     INTEL: StartTiles(
-        GemmTile(64, 64, 8, 8, 4), (GemmTile(64, 32, 8, 4, 4),), (GemmTile(64, 64, 8, 8, 4),), 1e10, 5e8,
+        GemmTile(64, 64, 16, 8, 4), (GemmTile(64, 32, 8, 4, 4),), (GemmTile(64, 64, 16, 8, 4),), 1e10, 5e8,
         "as Xe, but so few engines that large tiles leave some idle", sub_group=8, indices=True,
     ),
     "unknown GPU": StartTiles(

@@ -28,8 +28,8 @@ SMALLEST = GemmTile(32, 32, 8, 4, 4)
 MOST_PARTS = 64
 PARTIAL_ELEMENTS = 1 << 26
 LAUNCH_SECONDS = 5e-6
-SHARE = 0.8
-"""Of the inner loop's instructions, those that multiply: what compilers make of it is above (`clconv isa`)."""
+STEP_INSTRUCTIONS, FLAT_LOAD_INSTRUCTIONS = 60, 12
+"""Of a work-item's step beside its multiply-adds, and more for each element that is looked up: what compilers make of it (`clconv isa`)."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,16 @@ def machine_of(traits: DeviceTraits) -> Machine:
     return Machine(traits.compute_units, start.rate, start.bytes_per_second * traits.compute_units)
 
 
-def estimate(problem: ConvProblem, params: ConvGemmParams, machine: Machine, share: float = SHARE) -> float:
-    """The model's time of all launches."""
+def expected_share(problem: ConvProblem, tile: GemmTile) -> float:
+    """Of the inner loop's instructions, those that multiply."""
+    macs = tile.depth * tile.item_rows * tile.item_columns
+    looked_up = tile.depth * tile.columns // tile.items if is_flat(problem, tile) else 0
+    return macs / (macs + STEP_INSTRUCTIONS + FLAT_LOAD_INSTRUCTIONS * looked_up)
+
+
+def estimate(problem: ConvProblem, params: ConvGemmParams, machine: Machine, share: float | None = None) -> float:
+    """The model's time of all launches; `share` of the inner loop's instructions multiply."""
+    share = share or expected_share(problem, params.tile)
     total = sum(seconds(p, params.tile, params.parts, machine, share) + LAUNCH_SECONDS for p in products(problem, params.tile))
     if params.parts > 1 or is_weights(problem):
         out = problem.spec(problem.outputs[0])

@@ -58,8 +58,10 @@ def same_storage(stored: Layout, wanted: Layout) -> bool:
     return stored == wanted
 
 
-def reorder_seconds(nbytes: int) -> float:
-    return 2 * nbytes / BYTES_PER_SECOND + LAUNCH_SECONDS
+def reorder_seconds(nbytes: int, traits: DeviceTraits) -> float:
+    """Estimate for a tensor that is read and written once; on GPUs at the bandwidth that their own kernels are weighed with."""
+    rate = BYTES_PER_SECOND if traits.is_cpu else traits.start.bytes_per_second * traits.compute_units
+    return 2 * nbytes / rate + LAUNCH_SECONDS
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Situation:
                 continue
             if name not in self.prepared and not same_storage(have, wanted):
                 spec = problem.spec(name)
-                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2)
+                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2, traits)
         return Candidate(algorithm, params, wants, own, total)
 
     def algorithms(self, forced: str | None, strict: bool = False) -> tuple[list[Algorithm], list[tuple[str, str]]]:
