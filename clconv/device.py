@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+NVIDIA, CDNA, RDNA, XE, INTEL = "NVIDIA", "AMD CDNA", "AMD RDNA", "Intel Xe", "Intel iGPU"
+UNKNOWN = "unknown GPU"
+
 
 @dataclass(frozen=True)
 class DeviceTraits:
@@ -29,7 +32,7 @@ class DeviceTraits:
     calls_functions: bool = False
     has_own_kernel_cache: bool = False
     keeps_context_alive: bool = True
-    gpu_class: str = "unknown GPU"
+    gpu_class: str = UNKNOWN
 
     @classmethod
     def cpu(cls, simd_width: int = 8, compute_units: int = 2) -> DeviceTraits:
@@ -38,7 +41,7 @@ class DeviceTraits:
         )
 
     @classmethod
-    def gpu(cls, compute_units: int = 32, gpu_class: str = "unknown GPU") -> DeviceTraits:
+    def gpu(cls, compute_units: int = 32, gpu_class: str = UNKNOWN) -> DeviceTraits:
         return cls("made-up GPU", is_cpu=False, compute_units=compute_units, gpu_class=gpu_class)
 
     @property
@@ -67,7 +70,7 @@ class DeviceTraits:
     @property
     def kind(self) -> str:
         """The class of device: what decides over the shape of a kernel."""
-        return f"CPU, SIMD {self.simd_width}" if self.is_cpu else "GPU"
+        return f"CPU, SIMD {self.simd_width}" if self.is_cpu else "GPU" if self.gpu_class == UNKNOWN else self.gpu_class
 
     @property
     def start(self) -> StartTiles:
@@ -89,7 +92,6 @@ class Quirk:
     reason: str
 
 
-NVIDIA, CDNA, RDNA, XE, INTEL = "NVIDIA", "AMD CDNA", "AMD RDNA", "Intel Xe", "Intel iGPU"
 QUIRKS: tuple[Quirk, ...] = (
     Quirk("Portable Computing Language", "", (("has_own_kernel_cache", True),), "PoCL keeps built kernels in a cache of its own"),
     Quirk(
@@ -108,13 +110,13 @@ QUIRKS: tuple[Quirk, ...] = (
     Quirk(
         "Intel(R) OpenCL", "", (("keeps_context_alive", False),), "a queue does not keep its context alive: the context is held beside it"
     ),
-    Quirk("NVIDIA", "", (("gpu_class", NVIDIA),), "start tiles: streaming multiprocessors of 128 lanes (64 before 8.6), 48 KiB of local memory a group"),
+    Quirk("NVIDIA", "", (("gpu_class", NVIDIA),), "start tiles: 48 KiB of local memory for a group, waves of 32"),
     Quirk("AMD Accelerated", "gfx9", (("gpu_class", CDNA),), "start tiles: gfx9 has waves of 64, two multiply-adds packed from gfx90a on"),
     *(
         Quirk("AMD Accelerated", generation, (("gpu_class", RDNA),), "start tiles: waves of 32, dual issue from gfx11 on")
         for generation in ("gfx10", "gfx11", "gfx12")
     ),
-    Quirk("Intel(R) OpenCL", "Graphics", (("gpu_class", INTEL),), "start tiles: 128 registers of 8 lanes, memory shared with the processor"),
+    Quirk("Intel(R) OpenCL", "Graphics", (("gpu_class", INTEL),), "start tiles: 128 registers of 8 lanes, the processor's memory"),
     Quirk("Intel(R) OpenCL", "Arc", (("gpu_class", XE),), "start tiles: the same registers, memory of its own"),
 )
 
@@ -149,8 +151,8 @@ class StartTiles:
     """What a class of device starts with until the tuner has timed others.
 
     `large` suits large sums, `small` are for few channels or few positions, `weights` for the weight gradient. `sub_group` is the width
-    that the compiler is told to join work-items to (0: its own choice), `indices` whether the inner loop is shorter when it moves indices of
-    32 bits instead of pointers. `rate` (multiply-adds per second) and `bytes_per_second` are
+    that the compiler is told to join work-items to (0: its own choice), `indices` whether the inner loop is shorter when it moves
+    indices of 32 bits instead of pointers. `rate` (multiply-adds per second) and `bytes_per_second` are
     those of one compute unit, rough numbers that only rank candidates.
     """
 
@@ -173,7 +175,7 @@ START_TILES: dict[str, StartTiles] = {
     CDNA: StartTiles(
         GemmTile(128, 128, 8, 8, 8), (GemmTile(64, 128, 8, 8, 8), GemmTile(64, 64, 8, 8, 4)),
         (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8)), 1e11, 1.5e10,
-        "8 x 8 sums and what feeds them take 120 of the 128 registers that two groups leave each other; 4 of 8 columns cost .10 of the peak",
+        "8 x 8 sums and what feeds them take 120 of the 128 registers that two groups leave each other; 8 x 4 cost .10 of the peak",
     ),
     RDNA: StartTiles(
         GemmTile(128, 128, 8, 8, 8), (GemmTile(64, 128, 8, 8, 8), GemmTile(64, 64, 16, 8, 4)),
@@ -189,9 +191,10 @@ START_TILES: dict[str, StartTiles] = {
         GemmTile(64, 64, 16, 8, 4), (GemmTile(64, 32, 8, 4, 4),), (GemmTile(64, 64, 16, 8, 4),), 1e10, 5e8,
         "as Xe, but so few engines that large tiles leave some idle", sub_group=8, indices=True,
     ),
-    "unknown GPU": StartTiles(
-        GemmTile(64, 64, 16, 4, 4), (GemmTile(64, 32, 8, 4, 4), GemmTile(32, 32, 8, 4, 4)), (GemmTile(64, 64, 8, 8, 4), GemmTile(32, 32, 8, 4, 4)),
-        1e11, 1e10, "a guess: few registers and 16 KiB of local memory, which every GPU has",
+    UNKNOWN: StartTiles(
+        GemmTile(64, 64, 16, 4, 4), (GemmTile(64, 32, 8, 4, 4), GemmTile(32, 32, 8, 4, 4)),
+        (GemmTile(64, 64, 8, 8, 4), GemmTile(32, 32, 8, 4, 4)), 1e11, 1e10,
+        "a guess: few registers and 16 KiB of local memory, which every GPU has",
     ),
     "CPU": StartTiles(
         GemmTile(32, 32, 8, 4, 4), (), (GemmTile(32, 32, 8, 4, 4),), 2e9, 4e9,

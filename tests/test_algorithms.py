@@ -14,11 +14,11 @@ import pytest
 from clconv.algorithms import ALGORITHMS, applicable
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlockedParams
-from clconv.algorithms.conv_gemm import SMALLEST, ConvGemmParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
+from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.codegen.plan import Scalar
 from clconv.codegen.render import render
-from clconv.device import DeviceTraits
+from clconv.device import DeviceTraits, GemmTile
 from clconv.errors import UnsupportedError
 from clconv.problem import (
     ConvProblem,
@@ -112,7 +112,7 @@ def shared_params(algorithm: Algorithm, problem: Problem, device: DeviceTraits) 
         if algorithm.name == "conv_blocked":
             return ConvBlockedParams(tile_h=1, tile_w=1, tile_k=1, unroll=4)
         if algorithm.name == "conv_gemm":
-            return ConvGemmParams.of(SMALLEST, 1, device)
+            return ConvGemmParams.of(GemmTile(64, 64, 8, 8, 4), 1, device)
         if algorithm.name == "conv_winograd":
             return ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
         if algorithm.name == "conv_direct":

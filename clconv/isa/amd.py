@@ -36,7 +36,7 @@ def read(text: str, symbol: str, arch: str, items: int) -> Compiled:
         return int(found[1]) if found else 0
 
     local = number(r"; LDSByteSize: (\d+)")
-    spills = number(rf"\.name:\s+{symbol}\b.*?\.vgpr_spill_count:\s+(\d+)", text) + number(rf"\.name:\s+{symbol}\b.*?\.sgpr_spill_count:\s+(\d+)", text)
+    spills = sum(number(rf"\.name:\s+{symbol}\b.*?\.{kind}_spill_count:\s+(\d+)", text) for kind in ("vgpr", "sgpr"))
     family, wave = arch[:4], 64 if arch.startswith("gfx9") else 32
     waves_of_group = -(-items // wave)
     groups = LOCAL_OF_UNIT // local if local else 1 << 20

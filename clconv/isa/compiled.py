@@ -68,7 +68,7 @@ def library(name: str) -> str:
     for folder in ("/usr/lib/clc", "/usr/share/clc"):
         if (path := Path(folder, name)).is_file():
             return str(path)
-    raise UnsupportedError(f"libclc's {name} is not in /usr/lib/clc, it is needed to compile for this target; install Debian package libclc-19")
+    raise UnsupportedError(f"{name} is not in /usr/lib/clc, it is needed to compile for this target; install Debian package libclc-19")
 
 
 def run(command: Sequence[str], what: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> str:

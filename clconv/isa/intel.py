@@ -23,7 +23,10 @@ def compile_kernel(source: Path, symbol: str, arch: str, items: int) -> Compiled
     environment = {**os.environ, "IGC_ShaderDumpEnable": "1", "IGC_DumpToCustomDir": str(folder / "dump")}
     options = "-cl-std=CL1.2 -cl-mad-enable -w"
     log = run(
-        [tool("ocloc"), "compile", "-file", str(source), "-device", arch, "-out_dir", str(folder), "-output", "kernel", "-options", options],
+        [
+            tool("ocloc"), "compile", "-file", str(source), "-device", arch, "-out_dir", str(folder), "-output", "kernel", "-options",
+            options,
+        ],
         f"{arch}, {symbol}", environment, folder,
     )  # fmt: skip
     texts = [path.read_text(errors="replace") for path in sorted((folder / "dump").glob("*.asm"))]

@@ -21,8 +21,8 @@ def compile_kernel(source: Path, symbol: str, arch: str, items: int) -> Compiled
     what = f"{arch}, {symbol}"
     run(
         [
-            tool("clang-19"), "-x", "cl", "-cl-std=CL1.2", "-target", "nvptx64-nvidia-nvcl", "-Xclang", "-target-cpu", "-Xclang", arch, "-O3",
-            "-cl-mad-enable", "-w", "-Xclang", "-finclude-default-header", "-Xclang", "-mlink-builtin-bitcode", "-Xclang",
+            tool("clang-19"), "-x", "cl", "-cl-std=CL1.2", "-target", "nvptx64-nvidia-nvcl", "-Xclang", "-target-cpu", "-Xclang", arch,
+            "-O3", "-cl-mad-enable", "-w", "-Xclang", "-finclude-default-header", "-Xclang", "-mlink-builtin-bitcode", "-Xclang",
             library("nvptx64--nvidiacl.bc"), "-S", str(source), "-o", str(ptx),
         ],
         what,

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from clconv.algorithms.conv_gemm import ConvGemmParams, estimate
+from clconv.algorithms.conv_gemm import estimate
+from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render
 from clconv.isa import amd, intel, nvidia

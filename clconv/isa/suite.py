@@ -1,4 +1,4 @@
-"""Layers whose kernels must compile well on every target: AlexNet, GoogLeNet, ResNet-50, VGG, DCGAN, grouped and depthwise ones, all passes."""
+"""Layers whose kernels must compile well on every target, in all passes: of many networks, with groups, ragged channels, halves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from clconv.isa.report import Row
 from clconv.problem import ConvProblem, Pass, parse
 
-# Whole and ragged channels, strides, dilation, few channels, groups; the weight gradient of all, the data gradient of all but the first layers.
+# AlexNet, GoogLeNet, ResNet-50, VGG, DCGAN; ragged channels, dilation, storage in halves, groups.
 LAYERS = (
     "n32c3i227x227k96f11x11s4+bias+relu", "n32c96i27x27k256f5x5p2g2+bias+relu", "n32c256i13x13k384f3x3p1+bias+relu",
     "n32c3i224x224k64f7x7s2p3+relu", "n32c192i28x28k96f1x1+relu", "n32c96i28x28k128f3x3p1+relu", "n32c16i28x28k32f5x5p2+relu",
