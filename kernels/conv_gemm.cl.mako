@@ -28,22 +28,22 @@ def fragments(count):
     return range(count // 4)
 %>\
 <%def name="multiply()">\
-        __local const float *a_now = a_tiles + buffer * (TILE_K * PITCH_A) + item_row * 4;
-        __local const float *b_now = b_tiles + buffer * (TILE_K * PITCH_B) + item_column * 4;
-        #pragma unroll
-        for (int k = 0; k < TILE_K; ++k) {
+            __local const float *a_now = a_tiles + buffer * (TILE_K * PITCH_A) + item_row * 4;
+            __local const float *b_now = b_tiles + buffer * (TILE_K * PITCH_B) + item_column * 4;
+            #pragma unroll
+            for (int k = 0; k < TILE_K; ++k) {
         % for i in fragments(item_m):
-            const float4 a${i} = *(__local const float4 *)(a_now + k * PITCH_A + ${i} * (TILE_M * 4 / ITEM_M));
+                const float4 a${i} = *(__local const float4 *)(a_now + k * PITCH_A + ${i} * (TILE_M * 4 / ITEM_M));
         % endfor
         % for j in fragments(item_n):
-            const float4 b${j} = *(__local const float4 *)(b_now + k * PITCH_B + ${j} * (TILE_N * 4 / ITEM_N));
+                const float4 b${j} = *(__local const float4 *)(b_now + k * PITCH_B + ${j} * (TILE_N * 4 / ITEM_N));
         % endfor
         % for i in range(item_m):
             % for j in fragments(item_n):
-            sum${i}_${j} += a${i // 4}.s${i % 4} * b${j};
+                sum${i}_${j} += a${i // 4}.s${i % 4} * b${j};
             % endfor
         % endfor
-        }
+            }
 </%def>\
 <%def name="pipeline()">\
 ${fetch()}\

@@ -31,10 +31,10 @@ def compile_kernel(source: Path, symbol: str, arch: str, items: int) -> Compiled
     )  # fmt: skip
     texts = [path.read_text(errors="replace") for path in sorted((folder / "dump").glob("*.asm"))]
     own = [text for text in texts if symbol in text]
-    return read(log, max(own, key=width_of), local_bytes(folder / "dump", symbol), items)
+    return read(log, max(own, key=width_of), local_bytes(folder / "dump"), items)
 
 
-def local_bytes(dump: Path, symbol: str) -> int:
+def local_bytes(dump: Path) -> int:
     """Local memory of the kernel, which only its intermediate form states, as arrays in address space 3."""
     total = 0
     for path in sorted(dump.glob("*_beforeUnification.ll"))[:1]:
