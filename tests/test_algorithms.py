@@ -15,9 +15,10 @@ from clconv.algorithms import ALGORITHMS, applicable
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlockedParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
+from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.codegen.plan import Scalar
 from clconv.codegen.render import render
-from clconv.device import DeviceTraits
+from clconv.device import DeviceTraits, GemmTile
 from clconv.errors import UnsupportedError
 from clconv.problem import (
     ConvProblem,
@@ -110,6 +111,8 @@ def shared_params(algorithm: Algorithm, problem: Problem, device: DeviceTraits) 
     if isinstance(problem, ConvProblem):
         if algorithm.name == "conv_blocked":
             return ConvBlockedParams(tile_h=1, tile_w=1, tile_k=1, unroll=4)
+        if algorithm.name == "conv_gemm":
+            return ConvGemmParams.of(GemmTile(64, 64, 8, 8, 4), 1, device)
         if algorithm.name == "conv_winograd":
             return ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
         if algorithm.name == "conv_direct":
@@ -284,6 +287,10 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
 )  # fmt: skip
 
 
+ADDS_PARTS = {"conv_gemm"}
+"""Algorithms that split a long sum where the result is small, and add its parts up in one launch more."""
+
+
 @EVERY
 def test_launches_do_not_depend_on_batch_channels_filters_and_groups(algorithm: Algorithm) -> None:
     compared = 0
@@ -291,7 +298,7 @@ def test_launches_do_not_depend_on_batch_channels_filters_and_groups(algorithm: 
         for device in MADE_UP:
             taken = [p for p in alike if isinstance(p, algorithm.takes) and algorithm.why_not(p, device) is None]
             counts = {len(prepare(algorithm, p, device, algorithm.defaults(p, device)).plan.calls) for p in taken}
-            assert len(counts) <= 1, f"{taken[0]}: {counts}"
+            assert len(counts) <= 1 or (algorithm.name in ADDS_PARTS and max(counts) - min(counts) == 1), f"{taken[0]}: {counts}"
             compared += len(taken) > 1
     assert compared
 

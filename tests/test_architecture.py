@@ -29,6 +29,7 @@ FLOORS = {
     "train": 8,
     "onnx": 8,
     "bench": 9,
+    "isa": 9,
     "cli": 10,
     "": 11,
 }

@@ -22,6 +22,7 @@ from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
+from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.algorithms.reduce_strided import ReduceStridedParams
 from clconv.device import DeviceTraits
@@ -108,6 +109,7 @@ def reduced(axes: tuple[int, ...], shape: tuple[int, ...] = SHAPE) -> ReduceProb
 FILTERING = ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
 TILE = MatmulTiledParams(8, 2, vectors=2, chunk=16, rows_most=4)
 DEPTHWISE_WEIGHTS = ConvDepthwiseWeightsParams(tile_r=2, tile_s=3)
+GEMM = ConvGemmParams(32, 32, 8, 4, 4)
 WEIGHTS = ConvBlockedWeightsParams(tile_k=2, tile_c=2, tile_s=2, run=1, rows=2)
 
 # Name -> the cases of a suite; small, with tails, padding, strides, groups and epilogues where the templates have them.
@@ -134,6 +136,12 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     "conv_depthwise_weights": lambda: [run("conv_depthwise_weights", "n2c12i5x11k12f3x3s1x2p1d1x2g6:bwd_w", DEPTHWISE_WEIGHTS)],
     "conv_blocked_weights": lambda: [run("conv_blocked_weights", "n2c9i5x11k9f3x3s1x2p1d1x2:bwd_w", WEIGHTS)],
     "conv_blocked_weights tail": lambda: [run("conv_blocked_weights", "n1c1i3x3k9f1x1:bwd_w")],
+    "conv_gemm": lambda: [run("conv_gemm", "n2c16i5x7k33f3x3s2p1+bias+leaky_relu(0.5)+res", GEMM, device=DeviceTraits.gpu())],
+    "conv_gemm phases": lambda: [run("conv_gemm", "n2c33i5x7k17f3x2s2p1:bwd_d", GEMM, device=DeviceTraits.gpu())],
+    "conv_gemm parts": lambda: [run("conv_gemm", "n1c16i5x7k9f3x3p1+bias", replace(GEMM, parts=4), device=DeviceTraits.gpu())],
+    "conv_gemm weights": lambda: [
+        run("conv_gemm", f"n3c{c}i5x6k33f3x2s2x1p1:bwd_w", replace(GEMM, parts=2), device=DeviceTraits.gpu()) for c in (17, 32)
+    ],
     "conv_winograd": lambda: [
         exactly(run("conv_winograd", "n2c17i5x7k33f3x3p1+bias+leaky_relu(0.5)+res", FILTERING, nan_at_all_positions, y=HALO))
     ],
@@ -235,6 +243,20 @@ MUTANTS = [
 ]  # fmt: skip
 
 MORE_MUTANTS = [
+    Mutant("row behind the last", "conv_gemm", "conv_gemm", "((uint)(y0 + down) < (uint)height)", "((uint)(y0 + down) <= (uint)height)"),
+    Mutant("next row of taps", "conv_gemm", "conv_gemm", "w_tap = w_row += tap_y_step;", "w_tap = w_row += tap_x_step;"),
+    Mutant("channels of the last tile", "conv_gemm", "conv_gemm", "if (m < outputs) {", "if (m <= outputs) {"),
+    Mutant("order of the epilogue", "conv_gemm", "conv_gemm", "STORE(out, at + m * out_plane, ACTIVATE(value));",
+           "STORE(out, at + m * out_plane, has_residual ? value : ACTIVATE(value));"),
+    Mutant("column of the phase", "conv_gemm", "conv_gemm phases", "+ first_x + (pixel - row * columns) * out_step_x;",
+           "+ (pixel - row * columns) * out_step_x;"),
+    Mutant("taps of the phase", "conv_gemm", "conv_gemm phases", "(c * taps_stored + tap0 + t", "(c * taps_stored + t"),
+    Mutant("rest of the steps", "conv_gemm", "conv_gemm parts", "min(steps_each, all_steps - (int)get_group_id(2) * steps_each);",
+           "steps_each;"),
+    Mutant("first part", "conv_gemm_sum", "conv_gemm parts", "for (int part = 0;", "for (int part = 1;"),
+    Mutant("end of a row", "conv_gemm", "conv_gemm weights", "const int next_row = x >= x_end;", "const int next_row = x > x_end;"),
+    Mutant("next image", "conv_gemm", "conv_gemm weights", "(next_image ? source_gap : 0);", "0;"),
+    Mutant("end of a part", "conv_gemm", "conv_gemm weights", "const int live = k < k_end;", "const int live = k <= k_end;"),
     Mutant("edge of the last tile", FILTER, "conv_winograd", "int j = wanted_w - first_w;", "int j = wanted_w - first_w + 1;"),
     Mutant("tap order", "winograd_weights", "winograd_weights", "taps += tap_step;", "++taps;"),
     Mutant("halo", FILTER, "conv_winograd", "image < tiles / (tiles_h * tiles_w);", "image < tiles / (tiles_h * tiles_w) - 1;"),

@@ -20,6 +20,7 @@ from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
+from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render, template_names
@@ -45,6 +46,7 @@ from tests.cases import prepare
 
 FOLDER = Path(__file__).parent / "snapshots"
 CPU, WIDE, GPU = DeviceTraits.cpu(8), DeviceTraits.cpu(16), DeviceTraits.gpu()
+GEMM = ConvGemmParams(32, 32, 8, 4, 4)
 SHAPE = (3, 17, 5, 7)
 FULL, CHANNEL = TensorSpec(SHAPE), TensorSpec((1, 17, 1, 1))
 BACK = Pass.BACKWARD_DATA
@@ -92,6 +94,12 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "conv_direct_stage.forward": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1:f16", CPU, DirectParams(2, 2, 1, 8)),
     "conv_direct_backward_weights.sums": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1d2:bwd_w", CPU, WeightsParams(2, 1, 3, 8), 2),
     "conv_direct_backward_weights.total": lambda: conv("conv_direct", "n1c3i9x5k5f3x3s2p1:bwd_w", GPU, WeightsParams(2, 1, 3, 1), 3),
+    "conv_gemm.taps": lambda: conv("conv_gemm", "n1c16i9x5k33f3x3s2p1+bias+relu+res", GPU, GEMM),
+    "conv_gemm.flat": lambda: conv("conv_gemm", "n1c3i9x5k33f3x3s2p1", GPU, GEMM),
+    "conv_gemm.split_half": lambda: conv("conv_gemm", "n1c17i9x5k33f5x5p2:f16", GPU, replace(GEMM, parts=2, indices=True)),
+    "conv_gemm.weights": lambda: conv("conv_gemm", "n1c32i9x5k32f3x3s2p1:bwd_w", GPU, GEMM),
+    "conv_gemm.weights_flat": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM),
+    "conv_gemm_sum.total": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM, 1),
     "conv_winograd.forward": lambda: conv(
         "conv_winograd", "n1c17i5x7k33f3x3p1+bias+relu", replace(CPU, local_memory_bytes=8000), ConvWinogradParams(2, 1, 2, 4, 16, 1)),
     "pool_blocked.max_indices": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),

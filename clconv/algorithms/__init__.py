@@ -12,6 +12,7 @@ from clconv.algorithms.conv_depthwise import ConvDepthwise
 from clconv.algorithms.conv_depthwise_rows import ConvDepthwiseRows
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
 from clconv.algorithms.conv_direct import ConvDirect
+from clconv.algorithms.conv_gemm import ConvGemm
 from clconv.algorithms.conv_winograd import ConvWinograd
 from clconv.algorithms.lrn_blocked import LrnBlocked
 from clconv.algorithms.lrn_direct import LrnDirect
@@ -41,6 +42,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvDepthwise(),
     ConvDepthwiseRows(),
     ConvDepthwiseWeights(),
+    ConvGemm(),
     ConvDirect(),
     PoolBlocked(),
     PoolRows(),

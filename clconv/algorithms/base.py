@@ -31,6 +31,10 @@ class Algorithm(Generic[Q]):
         """None if applicable, else one sentence: "needs stride 1, got (2, 2)". Looks at the request, not at its layouts."""
         raise NotImplementedError
 
+    def why_not_forced(self, problem: Q, traits: DeviceTraits) -> str | None:
+        """As `why_not`, for a caller who asks for the algorithm by name: only what it cannot do, not what it is not meant for."""
+        return self.why_not(problem, traits)
+
     def space(self, problem: Q, traits: DeviceTraits) -> Iterator[object]:
         """Parameters worth timing, the defaults among them."""
         yield self.defaults(problem, traits)

@@ -186,7 +186,7 @@ class ConvDirect(Algorithm[ConvProblem]):
 
     def rate(self, problem: ConvProblem, traits: DeviceTraits) -> float:
         if not traits.is_cpu:
-            return 20e9
+            return traits.start.rate / 10  # a guess: its few sums a work-item all come from global memory
         return (1.6e9 if problem.direction is Pass.BACKWARD_WEIGHTS else 1.9e9) * traits.simd_width
 
     def defaults(self, problem: ConvProblem, traits: DeviceTraits) -> DirectParams | WeightsParams:

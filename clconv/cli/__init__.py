@@ -15,6 +15,7 @@ COMMANDS = {
     "source": ("clconv.cli.source:source", "Print the OpenCL C that runs for a problem."),
     "explain": ("clconv.cli.explain:explain", "Say which algorithm a problem or a network gets, and why."),
     "run": ("clconv.cli.run:run", "Run an ONNX model on a picture or an array, or list its graph."),
+    "isa": ("clconv.cli.isa:isa", "Compile a problem's kernels for GPUs that are not here: registers, spills, a roofline model."),
     "tune": ("clconv.cli.tune:tune", "Time the best candidates for a problem or a network, and remember the fastest."),
     "summary": ("clconv.cli.summary:summary", "Print a network's layers: shapes, parameters, multiply-adds, receptive fields."),
     "bench": ("clconv.cli.bench:bench", "Time problems, layers and networks, also against other libraries."),

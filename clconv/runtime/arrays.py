@@ -153,8 +153,13 @@ def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -
 
 def uploaded(array: np.ndarray, queue: cl.CommandQueue) -> cla.Array:
     """A copy on the device, of any element type: kernels need not know it."""
-    with reported(f"copy {size_text(array.nbytes)} to the device", queue.device):
-        return cla.to_device(queue, np.array(array, order="C"))
+    content = np.array(array, order="C")
+    if not content.size:
+        return cla.empty(queue, content.shape, content.dtype)
+    with reported(f"copy {size_text(content.nbytes)} to the device", queue.device):
+        memory = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, content.nbytes)
+        upload(queue, memory, content)
+    return cla.Array(queue, content.shape, content.dtype, data=memory)
 
 
 def empty(queue: cl.CommandQueue, shape: tuple[int, ...], dtype: str) -> cla.Array:

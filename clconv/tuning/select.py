@@ -58,8 +58,10 @@ def same_storage(stored: Layout, wanted: Layout) -> bool:
     return stored == wanted
 
 
-def reorder_seconds(nbytes: int) -> float:
-    return 2 * nbytes / BYTES_PER_SECOND + LAUNCH_SECONDS
+def reorder_seconds(nbytes: int, traits: DeviceTraits) -> float:
+    """Estimate for a tensor that is read and written once; on GPUs at the bandwidth that their own kernels are weighed with."""
+    rate = BYTES_PER_SECOND if traits.is_cpu else traits.start.bytes_per_second * traits.compute_units
+    return 2 * nbytes / rate + LAUNCH_SECONDS
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Situation:
                 continue
             if name not in self.prepared and not same_storage(have, wanted):
                 spec = problem.spec(name)
-                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2)
+                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2, traits)
         return Candidate(algorithm, params, wants, own, total)
 
     def algorithms(self, forced: str | None, strict: bool = False) -> tuple[list[Algorithm], list[tuple[str, str]]]:
@@ -96,7 +98,7 @@ class Situation:
             if not named:
                 raise UnsupportedError(f"{self.problem}: algorithm {forced!r} is not one of {', '.join(a.name for a in entries)}")
             entries = named
-        reasons = [(a, self._why_not(a, strict)) for a in entries]
+        reasons = [(a, self._why_not(a, strict, forced is not None)) for a in entries]
         accepted, refused = [a for a, why in reasons if why is None], [(a.name, why) for a, why in reasons if why is not None]
         if accepted:
             return accepted, refused
@@ -106,8 +108,8 @@ class Situation:
         told = "; ".join(f"{name}: {why}" for name, why in refused) or "none is written for it"
         raise UnsupportedError(f"{self.problem}: no algorithm takes this on {label}: {told}")
 
-    def _why_not(self, algorithm: Algorithm, strict: bool) -> str | None:
-        why = algorithm.why_not(self.problem, self.traits)
+    def _why_not(self, algorithm: Algorithm, strict: bool, forced: bool) -> str | None:
+        why = (algorithm.why_not_forced if forced else algorithm.why_not)(self.problem, self.traits)
         if why is None and strict:
             factor = algorithm.error_factor(self.problem, algorithm.defaults(self.problem, self.traits))
             why = f"strict=True asks for straight sums, this may be off by {factor:g} times as much" if factor is not None else None

@@ -1,0 +1,121 @@
+"""Convolution as products of matrices in tiles of local memory, all passes, groups and geometries of one and two axes: for GPUs.
+
+Geometry is arguments, so that a network's layers share few kernels. Forward and data gradient are one kernel, the data gradient called
+once for each residue of the positions modulo the stride; the weight gradient splits its long sum and adds the parts up in a second pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from clconv.algorithms.base import Algorithm
+from clconv.algorithms.common import check_operands
+from clconv.algorithms.gemm_launch import plan_sums, plan_weights
+from clconv.algorithms.gemm_model import Machine, seconds
+from clconv.algorithms.gemm_shape import ConvGemmParams, fits, is_flat, is_weights, local_bytes, products
+from clconv.codegen.plan import Plan
+from clconv.device import DeviceTraits, GemmTile
+from clconv.problem import ConvProblem, Pass
+from clconv.tensor import Layout, Packed
+
+SMALLEST = GemmTile(32, 32, 8, 4, 4)
+MOST_PARTS = 64
+PARTIAL_ELEMENTS = 1 << 26
+LAUNCH_SECONDS = 5e-6
+STEP_INSTRUCTIONS, FLAT_LOAD_INSTRUCTIONS = 60, 12
+"""Of a work-item's step beside its multiply-adds, and more for each element that is looked up: what compilers make of it (`clconv isa`)."""
+
+
+def machine_of(traits: DeviceTraits) -> Machine:
+    start = traits.start
+    return Machine(traits.compute_units, start.rate, start.bytes_per_second * traits.compute_units)
+
+
+def expected_share(problem: ConvProblem, tile: GemmTile) -> float:
+    """Of the inner loop's instructions, those that multiply."""
+    macs = tile.depth * tile.item_rows * tile.item_columns
+    looked_up = tile.depth * tile.columns // tile.items if is_flat(problem, tile) else 0
+    return macs / (macs + STEP_INSTRUCTIONS + FLAT_LOAD_INSTRUCTIONS * looked_up)
+
+
+def estimate(problem: ConvProblem, params: ConvGemmParams, machine: Machine, share: float | None = None) -> float:
+    """The model's time of all launches; `share` of the inner loop's instructions multiply."""
+    share = share or expected_share(problem, params.tile)
+    total = sum(seconds(p, params.tile, params.parts, machine, share) + LAUNCH_SECONDS for p in products(problem, params.tile))
+    if params.parts > 1 or is_weights(problem):
+        out = problem.spec(problem.outputs[0])
+        total += (4 * params.parts * out.elements + out.nbytes) / machine.bandwidth + LAUNCH_SECONDS
+    return total
+
+
+def tiles_for(problem: ConvProblem, traits: DeviceTraits) -> tuple[GemmTile, ...]:
+    """The start tiles of the device's class that fit, else the smallest."""
+    start = traits.start
+    rows = start.weights if is_weights(problem) else (start.large, *start.small)
+    return tuple(t for t in rows if fits(problem, t, traits)) or (SMALLEST,)
+
+
+def parts_for(problem: ConvProblem, tile: GemmTile) -> tuple[int, ...]:
+    """Into how many parts the sum may be split: no more than steps, and not into more memory than is reasonable."""
+    steps = max(p.steps for p in products(problem, tile))
+    elements = problem.spec(problem.outputs[0]).elements
+    return tuple(p for p in (2**i for i in range(7)) if p == 1 or (p <= min(steps, MOST_PARTS) and p * elements <= PARTIAL_ELEMENTS))
+
+
+class ConvGemm(Algorithm[ConvProblem]):
+    """Products of matrices in tiles of local memory, on plain tensors and packed weights."""
+
+    name = "conv_gemm"
+    takes = ConvProblem
+
+    def why_not(self, problem: ConvProblem, traits: DeviceTraits) -> str | None:
+        if traits.is_cpu:
+            return f"is shaped for GPUs: local memory and barriers gain nothing on {traits.label}"
+        return self.why_not_forced(problem, traits)
+
+    def why_not_forced(self, problem: ConvProblem, traits: DeviceTraits) -> str | None:
+        if problem.geometry.rank > 2:
+            return f"needs 1 or 2 spatial axes, got {problem.geometry.rank}"
+        if problem.depthwise:
+            return f"a depthwise convolution has one channel a group ({problem.geometry.groups} groups), which leaves tiles empty"
+        if not fits(problem, SMALLEST, traits):
+            needed = local_bytes(problem, SMALLEST)
+            return (
+                f"needs work-groups of {SMALLEST.items} with {needed} bytes of local memory, "
+                f"{traits.label} allows {traits.max_work_group_size} with {traits.local_memory_bytes}"
+            )
+        return None
+
+    def defaults(self, problem: ConvProblem, traits: DeviceTraits) -> ConvGemmParams:
+        machine = machine_of(traits)
+        options = (ConvGemmParams.of(tile, n, traits) for tile in tiles_for(problem, traits) for n in parts_for(problem, tile))
+        return min(options, key=lambda params: estimate(problem, params, machine))
+
+    def space(self, problem: ConvProblem, traits: DeviceTraits) -> Iterator[ConvGemmParams]:
+        best = self.defaults(problem, traits)
+        yield best
+        for tile in dict.fromkeys((*tiles_for(problem, traits), SMALLEST)):
+            for parts in parts_for(problem, tile):
+                params = ConvGemmParams.of(tile, parts, traits)
+                if params != best and parts in (1, best.parts // 2, best.parts, 2 * best.parts):
+                    yield params
+
+    def wants(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Mapping[str, Layout]:
+        assert isinstance(params, ConvGemmParams)
+        if is_weights(problem):
+            return {}
+        block_in = 1 if is_flat(problem, params.tile) else params.depth
+        return {"w": Packed(params.rows, block_in, 1, problem.geometry.groups, problem.direction is Pass.BACKWARD_DATA)}
+
+    def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
+        assert isinstance(params, ConvGemmParams)
+        return estimate(problem, params, machine_of(traits))
+
+    def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
+        assert isinstance(params, ConvGemmParams)
+        check_operands(problem)
+        wanted = self.wants(problem, traits, params)
+        assert dict(problem.layouts) == wanted, f"{problem}: operands must be plain but for {wanted}, got {problem.layouts}"
+        if is_weights(problem):
+            return plan_weights(problem, traits, params)
+        return plan_sums(problem, traits, params)

@@ -1,0 +1,77 @@
+"""Layers whose kernels must compile well on every target, in all passes: of many networks, with groups, ragged channels, halves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from clconv.isa.report import Row
+from clconv.problem import ConvProblem, Pass, parse
+
+# AlexNet, GoogLeNet, ResNet-50, VGG, DCGAN; ragged channels, dilation, storage in halves, groups.
+LAYERS = (
+    "n32c3i227x227k96f11x11s4+bias+relu", "n32c96i27x27k256f5x5p2g2+bias+relu", "n32c256i13x13k384f3x3p1+bias+relu",
+    "n32c3i224x224k64f7x7s2p3+relu", "n32c192i28x28k96f1x1+relu", "n32c96i28x28k128f3x3p1+relu", "n32c16i28x28k32f5x5p2+relu",
+    "n32c480i14x14k192f1x1+relu", "n32c832i7x7k384f1x1+relu",
+    "n32c64i56x56k64f1x1+relu", "n32c64i56x56k64f3x3p1+relu", "n32c256i56x56k128f1x1+relu", "n32c128i56x56k128f3x3s2p1+relu",
+    "n32c256i56x56k512f1x1s2", "n32c1024i14x14k256f1x1+relu", "n32c256i14x14k256f3x3p1+relu", "n32c512i7x7k512f3x3p1+relu",
+    "n32c512i7x7k2048f1x1+relu+res", "n1c2048i7x7k512f1x1+relu",
+    "n32c3i224x224k64f3x3p1+relu", "n32c128i112x112k128f3x3p1+relu", "n32c512i28x28k512f3x3p1+relu",
+    "n64c512i8x8k1024f4x4s2p1", "n64c3i64x64k64f4x4s2p1",
+    "n32c100i19x19k130f3x3p1+bias", "n8c130i17x31k100f3x3p2d2", "n32c128i28x28k128f3x3p1:f16", "n32c256i14x14k1024f1x1:f16",
+    "n32c3i224x224k64f7x7s2p3:f16", "n32c128i28x28k128f3x3p1g4",
+)  # fmt: skip
+DEPTHWISE = ("n32c96i112x112k96f3x3s2p1g96", "n32c384i14x14k384f3x3p1g384")
+
+FLOORS = {Pass.FORWARD: 0.80, Pass.BACKWARD_DATA: 0.80, Pass.BACKWARD_WEIGHTS: 0.75}
+"""The least geometric mean, over the layers of a target, of the share of multiply-adds in the inner loop."""
+
+
+def problems() -> list[ConvProblem]:
+    """All layers in all passes; a network's first layer has no data gradient."""
+    out = []
+    for layer in map(parse_conv, (*LAYERS, *DEPTHWISE)):
+        for direction in Pass:
+            if direction is Pass.BACKWARD_DATA and layer.channels == 3 and layer.size[0] > 64:
+                continue
+            plain = layer if direction is Pass.FORWARD else replace(layer, epilogue=type(layer.epilogue)())
+            out.append(replace(plain, direction=direction))
+    return out
+
+
+def parse_conv(text: str) -> ConvProblem:
+    problem = parse(text)
+    assert isinstance(problem, ConvProblem)
+    return problem
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a target's rows of one pass come to: the geometric mean and the least share of multiply-adds, and rows that spill or use
+    private memory."""
+
+    target: str
+    direction: Pass
+    kernels: int
+    mean: float
+    least: float
+    spilling: int
+
+    @property
+    def holds(self) -> bool:
+        return not self.spilling and self.mean >= FLOORS[self.direction]
+
+
+def verdicts(rows: Iterable[Row]) -> list[Verdict]:
+    """One for each target and pass, in the order of the rows; depthwise layers count for spills only."""
+    groups: dict[tuple[str, Pass], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.target, parse_conv(row.problem).direction), []).append(row)
+    out = []
+    for (target, direction), members in groups.items():
+        shares = [r.mac_share for r in members if r.mac_share is not None and r.algorithm == "conv_gemm"]
+        mean = math.exp(sum(map(math.log, shares)) / len(shares)) if shares else 0.0
+        spilling = sum(bool(r.spills or r.scratch_bytes) for r in members)
+        out.append(Verdict(target, direction, len(members), mean, min(shares, default=0.0), spilling))
+    return out
