@@ -190,7 +190,8 @@ def test_it_stands_before_the_direct_kernel() -> None:
 HARD = (
     "n2c5i9x7k10f3x3p1+bias+leaky_relu(0.5)+res", "n2c101i5x7k33f3x3s2p1+bias+relu", "n2c64i6x5k32f1x1", "n3c100i7x5k32f1x1+res",
     "n1c64i6x5k64f3x2", "n3c64i3x2k32f3x3p1", "n2c64i5x7k96f3x3p1g2", "n1c33i7k17f4s3p1d2", "n2c3i13x11k9f7x7s2p3",
-    "n1c17i8x11k33f3x2s3x2p2,1x0,1d2x3",
+    "n1c17i8x11k33f3x2s3x2p2,1x0,1d2x3", "n2c9i7x8k33f3x3p1+bias+clip(0,6)+res",
+    "n2c9i7x8k33f3x3s2p1+hardswish", "n1c64i6x5k32f1x1+bias+silu",
 )  # fmt: skip
 
 

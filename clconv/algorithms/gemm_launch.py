@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from clconv.algorithms.conv_blocked import AxisCall, Roles, plane_calls
+from clconv.algorithms.blocked_calls import AxisCall, Roles, plane_calls
 from clconv.algorithms.gemm_shape import ConvGemmParams, is_flat, is_weights, pitches, step_count, table_rows
+from clconv.codegen.expressions import activation_macro
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ConvProblem
@@ -23,22 +24,29 @@ def plan_sums(problem: ConvProblem, traits: DeviceTraits, params: ConvGemmParams
 
 def with_second_pass(problem: ConvProblem, traits: DeviceTraits, calls: list[KernelCall], parts: int) -> Plan:
     out = problem.spec(problem.outputs[0])
-    source = KernelSource("conv_gemm_sum", "conv_gemm_sum", names(activation()), (), problem.dtype, (traits.group(64), 1, 1))
+    source = KernelSource("conv_gemm_sum", "conv_gemm_sum", names(activation(problem)), (), problem.dtype, (traits.group(64), 1, 1))
     bindings: dict[str, str | int | float] = {"partial": "partial", "out": problem.outputs[0], "parts": parts, "count": out.elements}
     bindings |= {"channels": out.shape[1], "plane": math.prod(out.shape[2:])} | epilogue(problem, "partial")
     add = KernelCall(source, (out.elements, 1, 1), names(bindings))
     return Plan((*calls, add), (("partial", 4 * parts * out.elements),))
 
 
-def activation() -> dict[str, str]:
-    """ACTIVATE(v) by the argument `slope`: 1 for none, 0 for ReLU, which must not multiply infinity."""
+SLOPED = ("relu", "leaky_relu")
+
+
+def activation(problem: ConvProblem) -> dict[str, str]:
+    """ACTIVATE(v); up to a leaky ReLU by the argument `slope`: 1 for none, 0 for ReLU, which must not multiply infinity."""
+    fused = problem.epilogue.activation
+    if fused is not None and fused[0] not in SLOPED:
+        return {**activation_macro(fused), "vec": "float"}
     return {"ACTIVATE(v)": "((v) < 0.0f ? (slope == 0.0f ? 0.0f : (v) * slope) : (v))"}
 
 
 def epilogue(problem: ConvProblem, stand_in: str) -> dict[str, str | int | float]:
     """The arguments for bias, residual and activation; `stand_in` is bound where there is none of them, and not read."""
     fused = problem.epilogue
-    slope = 1.0 if fused.activation is None else 0.0 if fused.activation[0] == "relu" else fused.activation[1]
+    name, *numbers = fused.activation or ("leaky_relu", 1.0)
+    slope = numbers[0] if name == "leaky_relu" else 0.0
     return {
         "has_bias": int(fused.bias), "bias": "bias" if fused.bias else stand_in,
         "has_residual": int(fused.residual), "residual": "residual" if fused.residual else stand_in, "slope": slope,
@@ -96,7 +104,7 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
         "ragged": not flat and roles.inputs % tile.depth != 0, "split": split, "item_m": tile.item_rows, "item_n": tile.item_columns,
         "loads_a": tile.depth * tile.rows // 4 // tile.items, "loads_b": tile.depth // lines,
     }  # fmt: skip
-    more = ({"TABLE": table_rows(problem, tile)} if flat else {}) | ({} if split else activation())
+    more = ({"TABLE": table_rows(problem, tile)} if flat else {}) | ({} if split else activation(problem))
     source = KernelSource(
         "conv_gemm", "conv_gemm", names(constants(problem, params) | more), names(arguments), problem.dtype, (tile.items, 1, 1)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from clconv.algorithms.conv_blocked import AxisCall, Roles, plane_calls
+from clconv.algorithms.blocked_calls import AxisCall, Roles, plane_calls
 from clconv.algorithms.gemm_model import Product
 from clconv.device import DeviceTraits, GemmTile
 from clconv.problem import ConvProblem, Pass
