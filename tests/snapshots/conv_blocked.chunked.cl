@@ -7,7 +7,7 @@
 #define KERNEL_W 1
 #define OUT_STRIDE_H 1
 #define OUT_STRIDE_W 1
-#define PARTIAL_SUMS 4096
+#define PARTIAL_SUMS 8192
 #define READ_STRIDE_H 1
 #define READ_STRIDE_W 1
 #define STEP_H 1
@@ -28,7 +28,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_blocked conv_blocked_60190b9194ff
+#define conv_blocked conv_blocked_d6d89e6c9cbc
 
 #ifndef PREFETCH
 #ifdef __clang__
