@@ -22,14 +22,14 @@ from clconv.runtime.context import traits_of
 from tests.onnx_support import ints, model, normal, one
 
 
-def folded(op_type: str, operands: dict[str, np.ndarray], **attributes: Any) -> Any:
+def folded(op_type: str, operands: dict[str, np.ndarray], opset: int = 17, **attributes: Any) -> Any:
     """y = x + op_type(operands), which loading computes."""
     nodes = [
         helper.make_node(op_type, [name.strip("_") for name in operands], ["t"], name="here", **attributes),
         helper.make_node("Cast", ["t"], ["f"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["x", "f"], ["y"]),
     ]
-    return model(nodes, {"x": (1,)}, {name: array for name, array in operands.items() if name.strip("_")}, outputs=("y",))
+    return model(nodes, {"x": (1,)}, {name: array for name, array in operands.items() if name.strip("_")}, ("y",), opset)
 
 
 ONES = np.ones(2**17, np.int64)
@@ -45,6 +45,7 @@ BOMBS: dict[str, tuple[str, Any]] = {
     "pad": ("Pad: asks for 8796160131200 bytes", folded("Pad", {"a": SMALL, "p": ints(0, 0, 2**20, 0, 0, 0, 0, 2**20)})),
     "windows": ("MaxPool: asks for", folded("MaxPool", {"a": SMALL.astype(np.uint8)}, kernel_shape=[3, 3], pads=[2**20] * 4)),
     "loops": ("MaxPool: would take 1073741824 steps", folded("MaxPool", {"a": np.ones((1, 1, 2**10, 2**10))}, kernel_shape=[32, 32])),
+    "parts": ("Split: would take 67108864 steps", folded("Split", {"a": ONES}, opset=18, num_outputs=2**20)),
     "resize": ("Resize: asks for", folded("Resize", {"a": SMALL, "": ints(), "s": np.array([1, 1, 1e5, 1e5], np.float32)})),
     "table": ("Tile: asks for 8589934592 bytes", one("Tile", (1, 4), {"r": ints(1, 2**28)})),
     "mirror": ("Pad: asks for 8589934624 bytes", one("Pad", (1, 4), {"p": ints(0, 2**30, 0, 0)}, mode="edge")),

@@ -46,6 +46,8 @@ def result_steps(operation: Operation, values: Values) -> int:
         return _ELEMENTS.get(operation.op_type, _same)(operation, given) * SLOW[operation.op_type]
     if operation.op_type in ("Gemm", "MatMul"):
         return _matmul(operation, given) * max((1, *given[0].shape)) // PRODUCTS_A_STEP
+    if operation.op_type == "Split":
+        return 64 * sum(_numbers(operation, "num_outputs"))
     if operation.op_type == "Pad":
         return 4 * sum(_pads(operation, given))  # mirrored, numpy goes around once for each length of the axis
     if operation.op_type not in WINDOWS:
