@@ -20,7 +20,7 @@ from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import ConvProblem, Pass
-from clconv.tensor import Blocked, Layout, Packed, input_blocks
+from clconv.tensor import PLAIN, Blocked, Layout, Packed, input_blocks
 
 # Inputs of so few channels are read plain: a block would be mostly padding.
 FEW_CHANNELS = 4
@@ -253,17 +253,18 @@ class ConvBlocked(Algorithm[ConvProblem]):
         block_in = 1 if reads_plain(problem) else c
         joint: Literal["", "blocks"] = "blocks" if share_blocks(problem, traits) else ""
         turned = problem.direction is Pass.BACKWARD_DATA
-        out: dict[str, Layout] = {
-            roles.source: Blocked(block_in, needed_halo(problem)),
-            "w": Packed(c, block_in, params.tile_k, groups, turned, joint),
-            roles.target: Blocked(c),
-        }
+        out: dict[str, Layout] = {"w": Packed(c, block_in, params.tile_k, groups, turned, joint), roles.target: Blocked(c)}
+        if block_in > 1 or needed_halo(problem) != ((0, 0), (0, 0)):  # else plain: that is blocks of one channel without halo
+            out[roles.source] = Blocked(block_in, needed_halo(problem))
         if problem.epilogue.residual:
             out["residual"] = Blocked(c)
         return out
 
     def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
         assert isinstance(params, ConvBlockedParams)
+        source = Roles.of(problem).source
+        if reads_plain(problem) and problem.layout(source) == PLAIN:
+            problem = problem.with_layouts(**{source: Blocked(1)})
         for name in problem.tensors():
             problem.spec(name).check_addressable(str(problem))
         check_layouts(problem, traits)
