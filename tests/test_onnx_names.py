@@ -13,6 +13,7 @@ from onnx import helper
 import clconv
 from clconv.graph.assembly import Assembly, Options
 from clconv.onnx import load
+from clconv.onnx.model import Operation
 from clconv.runtime import texts
 from clconv.runtime.context import traits_of
 from clconv.runtime.programs import Programs
@@ -111,3 +112,12 @@ def test_what_the_compiler_gets_does_not_depend_on_names(queue: Any, monkeypatch
     assert len(given) == 1 + len(HOSTILE) and len(set(given)) == 1 and "__kernel" in given[0][0]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not any(MARK in path.name or MARK.encode() in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_places_are_shown_without_what_a_terminal_acts_upon(kind: str) -> None:
+    """In explain and in errors; what can be printed stays as it is."""
+    net = load(network(lambda name: name + HOSTILE[kind]))
+    labels = [node.label for node in net.trace((1, 4, 8, 8)).outputs[0].inputs]
+    assert labels and all(label.isprintable() for label in labels)
+    assert Operation("Relu", "größe/1", ("x",), ("y",), {}).place == "größe/1"

@@ -39,8 +39,12 @@ class Operation:
 
     @property
     def place(self) -> str:
-        """What layers are called in explain, profile and errors: the node's name, or its first output's where it has none."""
-        return self.name or next((name for name in self.outputs if name), self.op_type)
+        """What layers are called in explain, profile and errors: the node's name, or its first output's where it has none.
+
+        What a terminal would act upon is escaped.
+        """
+        name = self.name or next((name for name in self.outputs if name), self.op_type)
+        return name if name.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 @dataclass(frozen=True)
