@@ -12,7 +12,7 @@ from clconv.algorithms.base import Algorithm
 from clconv.algorithms.common import check_operands
 from clconv.algorithms.gemm_launch import plan_sums, plan_weights
 from clconv.algorithms.gemm_model import Machine, seconds
-from clconv.algorithms.gemm_shape import ConvGemmParams, fits, is_flat, is_weights, local_bytes, products
+from clconv.algorithms.gemm_shape import ConvGemmParams, expected_share, fits, is_flat, is_weights, local_bytes, products
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits, GemmTile
 from clconv.problem import ConvProblem, Pass
@@ -22,8 +22,6 @@ SMALLEST = GemmTile(32, 32, 8, 4, 4)
 MOST_PARTS = 64
 PARTIAL_ELEMENTS = 1 << 26
 LAUNCH_SECONDS = 5e-6
-STEP_INSTRUCTIONS, FLAT_LOAD_INSTRUCTIONS = 60, 12
-"""Of a work-item's step beside its multiply-adds, and more for each element that is looked up: what compilers make of it (`clconv isa`)."""
 
 
 def machine_of(traits: DeviceTraits) -> Machine:
@@ -31,16 +29,9 @@ def machine_of(traits: DeviceTraits) -> Machine:
     return Machine(traits.compute_units, start.rate, start.bytes_per_second * traits.compute_units)
 
 
-def expected_share(problem: ConvProblem, tile: GemmTile) -> float:
-    """Of the inner loop's instructions, those that multiply."""
-    macs = tile.depth * tile.item_rows * tile.item_columns
-    looked_up = tile.depth * tile.columns // tile.items if is_flat(problem, tile) else 0
-    return macs / (macs + STEP_INSTRUCTIONS + FLAT_LOAD_INSTRUCTIONS * looked_up)
-
-
 def estimate(problem: ConvProblem, params: ConvGemmParams, machine: Machine, share: float | None = None) -> float:
     """The model's time of all launches; `share` of the inner loop's instructions multiply."""
-    share = share or expected_share(problem, params.tile)
+    share = share or expected_share(params.tile, is_flat(problem, params.tile))
     total = sum(seconds(p, params.tile, params.parts, machine, share) + LAUNCH_SECONDS for p in products(problem, params.tile))
     if params.parts > 1 or is_weights(problem):
         out = problem.spec(problem.outputs[0])

@@ -16,6 +16,8 @@ TABLES = (336, 512)
 in 64 KiB."""
 WORTH_FLAT = 1.1
 """Steps of whole blocks of channels over steps of such a sum, from which on it is taken."""
+STEP_INSTRUCTIONS, FLAT_LOAD_INSTRUCTIONS = 60, 12
+"""Of a work-item's step beside its multiply-adds, and more for each element that is looked up: what compilers make of it (`clconv isa`)."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,10 @@ def products(problem: ConvProblem, tile: GemmTile) -> list[Product]:
         Product(outputs, problem.batch * rows.count * columns.count, max(1, step_count(problem, tile, rows, columns)), g.groups, size, size)
         for rows, columns in plane_calls(problem)
     ]
+
+
+def expected_share(tile: GemmTile, flat: bool) -> float:
+    """Of the inner loop's instructions, those that multiply."""
+    macs = tile.depth * tile.item_rows * tile.item_columns
+    looked_up = tile.depth * tile.columns // tile.items if flat else 0
+    return macs / (macs + STEP_INSTRUCTIONS + FLAT_LOAD_INSTRUCTIONS * looked_up)

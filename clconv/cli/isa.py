@@ -102,20 +102,21 @@ def run_suite(targets: list[Target], file: str | None) -> None:
     import os
     from concurrent.futures import ThreadPoolExecutor
 
-    from clconv.isa.report import inspect
-    from clconv.isa.suite import FLOORS, problems, verdicts
+    from clconv.isa.report import compiled, inspect
+    from clconv.isa.suite import FLOORS, asked_of, verdicts
 
-    asked = [(problem, target) for target in targets for problem in problems()]
+    asked = [(target, *each) for target in targets for each in asked_of(target)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = [row for found in pool.map(lambda each: inspect(each[0], [each[1]]), asked) for row in found]
+        rows = [row for found in pool.map(lambda each: inspect(each[1], [each[0]], each[2]), asked) for row in found]
     if file is not None:
         write_json(rows, file)
     out = verdicts(rows)
-    click.echo(f"{len(asked)} layers and passes, {len(rows)} launches: share of multiply-adds in the inner loop, geometric mean and least")
+    click.echo(f"{len(asked)} layers and passes, {compiled.cache_info().currsize} different kernels")
+    click.echo("share of multiply-adds in the inner loop, geometric mean and least:")
     for v in out:
-        floor = FLOORS[v.direction]
+        floor = FLOORS[v.kind]
         click.echo(
-            f"{v.target:14} {v.direction.name.lower():17} {v.kernels:4} kernels  {v.mean:.3f} (at least {floor:.2f})  least {v.least:.3f}  "
+            f"{v.target:14} {v.kind:17} {v.kernels:4} kernels  {v.mean:.3f} (at least {floor:.2f})  least {v.least:.3f}  "
             f"spilling {v.spilling}  {'ok' if v.holds else 'MISSED'}"
         )
     if not all(v.holds for v in out):
