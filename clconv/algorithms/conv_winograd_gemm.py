@@ -27,7 +27,8 @@ from clconv.tensor import MOST_ELEMENTS, Layout, Transformed, round_up
 OUTPUTS = (4, 2)
 TAPS = 3
 LANES = 4
-SMALLEST = GemmTile(32, 32, 8, 4, 4)
+SMALLEST, NARROW = GemmTile(32, 32, 8, 4, 4), GemmTile(32, 128, 8, 8, 8)
+"""What every GPU can run; and for few output channels, the inner loop nearly as good as that of large tiles."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class ConvWinogradGemm(Algorithm[ConvProblem]):
 
     def _options(self, problem: ConvProblem, traits: DeviceTraits) -> list[ConvWinogradGemmParams]:
         start = traits.start
-        tiles = [t for t in dict.fromkeys((start.large, *start.small, SMALLEST)) if fits(problem, t, traits)]
+        tiles = [t for t in dict.fromkeys((start.large, *start.small, NARROW, SMALLEST)) if fits(problem, t, traits)]
         return [ConvWinogradGemmParams.of(outputs, tile, traits) for outputs in OUTPUTS for tile in tiles]
 
     def space(self, problem: ConvProblem, traits: DeviceTraits) -> Iterator[ConvWinogradGemmParams]:
