@@ -116,6 +116,7 @@ def test_gpus_prefer_it_to_the_direct_kernel(text: str, name: str) -> None:
 def test_few_channels_are_walked_with_their_taps_as_far_as_the_table_reaches() -> None:
     assert is_flat(asked("n1c3i64x64k64f7x7"), SMALL) and not is_flat(asked("n1c8i64x64k64f7x7"), SMALL)
     assert is_flat(asked("n1c17i64x64k64f3x3"), SMALL) and not is_flat(asked("n1c17i64x64k64f7x7"), SMALL)
+    assert is_flat(asked("n340c3i1024x1024k8f3x3p1"), SMALL) and not is_flat(asked("n342c3i1024x1024k8f3x3p1"), SMALL), "32-bit offsets"
     assert is_flat(asked("n1c3i64x64k64f3x3", Pass.BACKWARD_WEIGHTS), SMALL)
     assert not is_flat(asked("n1c32i64x64k64f3x3", Pass.BACKWARD_WEIGHTS), SMALL)
 

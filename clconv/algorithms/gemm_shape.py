@@ -73,11 +73,15 @@ def local_bytes(problem: ConvProblem, tile: GemmTile) -> int:
 def is_flat(problem: ConvProblem, tile: GemmTile) -> bool:
     """Whether channels and taps are walked one by one: where whole blocks of channels would be filled up too much.
 
-    Of the weight gradient these are the columns, of the other passes the terms of the sum, as many as the table has rows.
+    Of the weight gradient these are the columns, of the other passes the terms of the sum, as many as the table has rows, whose offsets
+    have 32 bits.
     """
     if is_weights(problem):
         return problem.channels // problem.geometry.groups % tile.columns != 0
-    inputs = Roles.of(problem).inputs
+    roles = Roles.of(problem)
+    inputs = roles.inputs
+    if problem.spec(roles.source).nbytes >= 2**32:
+        return False
     return table_rows(problem, tile) > 0 and round_up(inputs, tile.depth) > WORTH_FLAT * inputs
 
 
