@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clconv.isa.targets import Target
 
 COLUMNS = ("target", "kernel", "registers", "spills", "private", "local", "occupancy", "multiply-adds", "loads each", "of the roof")
+WIDTH = 150
 
 
 @click.command()
@@ -68,13 +69,13 @@ def print_table(rows: list[Row], problem: str, targets: list[Target]) -> None:
 
     table = Table(box=SIMPLE, pad_edge=False)
     for i, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if i < 2 else "right")
+        table.add_column(column, justify="left" if i < 2 else "right", no_wrap=i < 2)
     for row in rows:
         table.add_row(
             row.target, row.entry, str(row.registers), str(row.spills), f"{row.scratch_bytes} B", f"{row.local_bytes} B",
             f"{row.occupancy:.0%}", number(row.mac_share, ".0%"), number(row.loads_per_mac, ".3f"), number(row.modelled_fraction, ".0%"),
         )  # fmt: skip
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(problem)
     console.print(table)
     for row in {row.target: row for row in rows}.values():
