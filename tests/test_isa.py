@@ -89,6 +89,10 @@ def test_amd_packed_and_paired_multiply_adds_count_twice() -> None:
     assert found.loop.share == pytest.approx(4 / 6)
 
 
+def test_amd_blocks_that_only_lie_behind_their_jump_are_no_loop() -> None:
+    assert amd.read(AMD.replace("Parent Loop", "Parent"), "kernel_1", "gfx90a", items=256).loop is None
+
+
 def test_nvidia_memory_and_uniform_instructions_are_not_the_vector_units() -> None:
     found = nvidia.read(NVIDIA_LOG, NVIDIA, "kernel_1", "sm_80", items=256)
     assert (found.registers, found.spills, found.scratch_bytes, found.local_bytes) == (128, 3, 8, 16384)
