@@ -6,8 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyopencl.array as cla
 import pytest
 
+import clconv.functional as F
+from clconv import reference
 from clconv.algorithms import for_problem
 from clconv.algorithms.conv_gemm import ConvGemm
 from clconv.algorithms.gemm_model import Machine, Product, global_bytes, multiply_adds, seconds
@@ -15,9 +18,12 @@ from clconv.algorithms.gemm_shape import ConvGemmParams, fits, is_flat, products
 from clconv.codegen.render import render
 from clconv.device import CDNA, INTEL, NVIDIA, QUIRKS, RDNA, START_TILES, UNKNOWN, XE, DeviceTraits, GemmTile, apply_quirks
 from clconv.errors import UnsupportedError
+from clconv.geometry import ConvGeometry
 from clconv.problem import ConvProblem, Pass, parse
+from clconv.runtime.context import default_queue
 from clconv.tuning.select import choose
 from tests.cases import check, operands_of, prepare
+from tests.support import integers
 
 GEMM = ConvGemm()
 CLASSES = (NVIDIA, CDNA, RDNA, XE, INTEL, UNKNOWN)
@@ -221,6 +227,16 @@ def test_the_start_tiles_of_every_class(name: str) -> None:
                 problem = replace(problem, epilogue=type(problem.epilogue)())
             for chosen in GEMM.space(problem, gpu(name)):
                 check(prepare(GEMM, problem, gpu(name), replace(chosen, sub_group=0)))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("algorithm", ["conv_gemm", "conv_winograd_gemm"])
+def test_a_caller_may_ask_for_it_anywhere(algorithm: str) -> None:
+    """As one operation on the device at hand, packed weights and all."""
+    queue, rng = default_queue(), np.random.default_rng(1)
+    x, w, b = integers(rng, (2, 16, 9, 7)), integers(rng, (20, 16, 3, 3)), integers(rng, (20,))
+    y = F.conv2d(*(cla.to_device(queue, a) for a in (x, w, b)), padding=1, algorithm=algorithm).get()
+    np.testing.assert_allclose(y, reference.conv(x, w, b, ConvGeometry.make((3, 3), padding=1)), rtol=0, atol=1e-3)
 
 
 @pytest.mark.exhaustive
