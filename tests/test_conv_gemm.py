@@ -21,6 +21,7 @@ from clconv.errors import UnsupportedError
 from clconv.geometry import ConvGeometry
 from clconv.problem import ConvProblem, Pass, parse
 from clconv.runtime.context import default_queue
+from clconv.tensor import Packed
 from clconv.tuning.select import choose
 from tests.cases import check, operands_of, prepare
 from tests.support import integers
@@ -169,6 +170,18 @@ def test_geometry_is_arguments() -> None:
     texts = ("n1c64i56x56k64f3x3p1", "n8c128i28x28k256f3x3s2p1+bias+relu", "n2c32i9x7k32f5x2p2d2", "n1c64i8x8k64f4x4s2p1:bwd_d")
     plans = [prepare(GEMM, parse(text), DeviceTraits.gpu(), params(MIDDLE)).plan for text in texts]
     assert len({call.source for plan in plans for call in plan.calls}) == 1
+
+
+def test_weights_that_are_packed_already_decide_over_the_tile() -> None:
+    """A compiled network keeps them for another batch or image size, for which another tile would be chosen."""
+    small, large, device = asked("n1c64i14x14k256f1x1"), asked("n64c64i56x56k256f1x1"), gpu(NVIDIA)
+    before, after = GEMM.defaults(small, device), GEMM.defaults(large, device)
+    assert before.rows != after.rows
+    stored = large.with_layouts(**GEMM.wants(small, device, before))
+    (call,) = GEMM.plan(stored, device, after).calls
+    assert dict(call.source.constants)["TILE_M"] == before.rows and dict(call.bindings)["m_tiles"] == 256 // before.rows
+    with pytest.raises(UnsupportedError, match="operands must be plain but for .*, got .*; reorder them first"):
+        GEMM.plan(large.with_layouts(w=Packed(48, 8, 1)), device, after)
 
 
 def test_a_data_gradient_multiplies_no_zeros() -> None:

@@ -61,6 +61,15 @@ def test_tiles_of_all_images_fill_up_the_columns_once() -> None:
     assert prepared.plan.calls[1].items == (2 * 64, 2, 16)
 
 
+def test_weights_that_are_transformed_already_decide_over_the_tile() -> None:
+    problem = asked("n1c16i20x20k32f3x3p1")
+    stored = problem.with_layouts(**WINOGRAD.wants(problem, GPU, params(2)))
+    plan = WINOGRAD.plan(stored, GPU, params(4))
+    assert dict(plan.calls[1].bindings)["products"] == 16
+    with pytest.raises(UnsupportedError, match="operands must be plain but for .*, got .*; reorder them first"):
+        WINOGRAD.plan(problem, GPU, params(4))
+
+
 def test_too_much_between_the_stages_is_refused() -> None:
     problem = asked("n64c64i512x512k8f3x3p1")  # 2**30 inputs, 4 times as many transformed ones
     with pytest.raises(UnsupportedError, match=r"data has 4294967296 elements between the stages, .* at most 2147483647; split the batch"):

@@ -15,6 +15,7 @@ from clconv.algorithms.gemm_model import Machine, seconds
 from clconv.algorithms.gemm_shape import ConvGemmParams, expected_share, fits, is_flat, is_weights, local_bytes, products
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits, GemmTile
+from clconv.errors import UnsupportedError
 from clconv.problem import ConvProblem, Pass
 from clconv.tensor import Layout, Packed
 
@@ -98,6 +99,16 @@ class ConvGemm(Algorithm[ConvProblem]):
         block_in = 1 if is_flat(problem, params.tile) else params.depth
         return {"w": Packed(params.rows, block_in, 1, problem.geometry.groups, problem.direction is Pass.BACKWARD_DATA)}
 
+    def _as_stored(self, problem: ConvProblem, traits: DeviceTraits, params: ConvGemmParams) -> ConvGemmParams:
+        """Weights that are packed already, for another batch or image size, decide over the tile. UnsupportedError where none fits."""
+        options = [p for p in self.space(problem, traits) if self.wants(problem, traits, p) == dict(problem.layouts)]
+        if not options:
+            wanted = self.wants(problem, traits, params)
+            raise UnsupportedError(
+                f"{problem}: operands must be plain but for {dict(wanted)}, got {dict(problem.layouts)}; reorder them first"
+            )
+        return min(options, key=lambda p: estimate(problem, p, machine_of(traits)))
+
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         assert isinstance(params, ConvGemmParams)
         return estimate(problem, params, machine_of(traits))
@@ -105,8 +116,8 @@ class ConvGemm(Algorithm[ConvProblem]):
     def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
         assert isinstance(params, ConvGemmParams)
         check_operands(problem)
-        wanted = self.wants(problem, traits, params)
-        assert dict(problem.layouts) == wanted, f"{problem}: operands must be plain but for {wanted}, got {problem.layouts}"
+        if dict(problem.layouts) != self.wants(problem, traits, params):
+            params = self._as_stored(problem, traits, params)
         if is_weights(problem):
             return plan_weights(problem, traits, params)
         return plan_sums(problem, traits, params)

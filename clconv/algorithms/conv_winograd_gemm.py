@@ -137,6 +137,17 @@ class ConvWinogradGemm(Algorithm[ConvProblem]):
         turned, tile = problem.direction is Pass.BACKWARD_DATA, (params.outputs, params.outputs)
         return {"w": Transformed(LANES, params.rows // LANES, tile, (1, 1), problem.geometry.groups, turned)}
 
+    def _as_stored(self, problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradGemmParams) -> ConvWinogradGemmParams:
+        """Weights that are transformed already, for another batch or image size, decide over the tile. UnsupportedError where none reads
+        them."""
+        options = [p for p in self._options(problem, traits) if self.wants(problem, traits, p) == dict(problem.layouts)]
+        if not options:
+            wanted = self.wants(problem, traits, params)
+            raise UnsupportedError(
+                f"{problem}: operands must be plain but for {dict(wanted)}, got {dict(problem.layouts)}; reorder them first"
+            )
+        return min(options, key=lambda p: estimate(problem, p, machine_of(traits)))
+
     def error_factor(self, problem: ConvProblem, params: object) -> float | None:
         assert isinstance(params, ConvWinogradGemmParams)
         return ERROR_FACTORS[params.outputs]
@@ -148,8 +159,8 @@ class ConvWinogradGemm(Algorithm[ConvProblem]):
     def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
         assert isinstance(params, ConvWinogradGemmParams)
         check_operands(problem)
-        wanted = self.wants(problem, traits, params)
-        assert dict(problem.layouts) == wanted, f"{problem}: operands must be plain but for {wanted}, got {problem.layouts}"
+        if dict(problem.layouts) != self.wants(problem, traits, params):
+            params = self._as_stored(problem, traits, params)
         roles, groups, columns = Roles.of(problem), problem.geometry.groups, Tiles.of(problem, params).columns
         sizes = {name: params.products * groups * n * columns for name, n in (("data", roles.inputs), ("sums", roles.outputs))}
         for name, elements in sizes.items():
