@@ -174,12 +174,12 @@ START_TILES: dict[str, StartTiles] = {
     ),
     CDNA: StartTiles(
         GemmTile(128, 128, 8, 8, 8), (GemmTile(64, 128, 8, 8, 8), GemmTile(64, 64, 8, 8, 4)),
-        (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8)), 1e11, 1.5e10,
+        (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8), GemmTile(64, 128, 8, 8, 8)), 1e11, 1.5e10,
         "8 x 8 sums and what feeds them take 120 of the 128 registers that two groups leave each other; 8 x 4 cost .10 of the peak",
     ),
     RDNA: StartTiles(
         GemmTile(128, 128, 8, 8, 8), (GemmTile(64, 128, 8, 8, 8), GemmTile(64, 64, 16, 8, 4)),
-        (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8)), 1.4e11, 8e9,
+        (GemmTile(128, 128, 8, 8, 8), GemmTile(128, 64, 8, 8, 8), GemmTile(64, 128, 8, 8, 8)), 1.4e11, 8e9,
         "waves of 32 have twice the registers of CDNA's, 8 x 8 sums take 110; 16 steps spill in the weight gradient",
     ),
     XE: StartTiles(

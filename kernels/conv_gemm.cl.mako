@@ -4,13 +4,14 @@
 ## forward            output channel   image, row, column         tap, channel                   packed weights       input
 ## backward_data      input channel    the same of one phase      tap of the phase, filter       packed, turned       output gradient
 ## backward_weights   filter           channel, tap               image, row, column             output gradient      input
+## products           output channel   tile                       channel                        transformed weights  transformed input
 ##
 ## A work-group of GROUP work-items sums TILE_M x TILE_N products, TILE_K steps of k at a time: they are fetched into registers while the
 ## steps before are multiplied, and stored into the other one of two buffers in local memory. A work-item keeps ITEM_M x ITEM_N sums.
 ## Index spaces:
 ##     get_group_id(0)  tile of n (backward_weights with `flat` False: tap * channel tiles + channel tile)
 ##     get_group_id(1)  group * tiles of m + tile of m
-##     get_group_id(2)  part of the sum over k, where it is split
+##     get_group_id(2)  part of the sum over k, where it is split; of products: which
 ##
 ## `flat`: k (backward_weights: n) runs through channels and taps one by one, for few channels; else a step has one tap, which comes
 ## outermost, and one test of bounds serves all its channels. `taps`: such sums have more than one tap.
@@ -21,7 +22,7 @@
 ##
 ## Header constants: TILE_*, ITEM_*, GROUP, PITCH_A (TILE_M and what keeps rows apart in the banks), TABLE (rows of the table for `flat`),
 ## LOAD_AT, LOAD4_AT, POSITION, START, STEP, OFFSET, SIZE (bytes of real), SUB_GROUP.
-## Render arguments: kind ("sums" or "weights"), flat, bounds, ragged, split, item_m, item_n, loads_a, loads_b (of a work-item a step).
+## Render arguments: kind ("sums", "weights" or "products", whose sizes are multiples of the tile's), flat, bounds, ragged, split, item_m, item_n, loads_a, loads_b (of a work-item a step).
 <%page args="kind, flat, taps, bounds, ragged, split, item_m, item_n, loads_a, loads_b"/>\
 <%!
 def fragments(count):
@@ -64,6 +65,16 @@ ${commit("buffer")}\
 <%def name="fetch()">\
 % if kind == "weights":
 ${fetch_weights()}\
+% elif kind == "products":
+        % for j in range(loads_a):
+        next_a${j} = LOAD4_AT(w, w_at, (OFFSET)((item + ${j} * GROUP) * (4 * SIZE)));
+        % endfor
+        % for j in range(loads_b):
+        next_b${j} = LOAD4_AT(data, data_at + ${f"STEP({j} * (GROUP * 4 / TILE_N) * columns)" if j else "0"}, load_at);
+        % endfor
+        c0 += TILE_K;
+        w_at = c0 < inputs ? w_at + STEP(TILE_K * TILE_M) : w_first;
+        data_at = c0 < inputs ? data_at + STEP(TILE_K * columns) : data_first;
 % else:
 ${fetch_sums()}\
 % endif
@@ -71,6 +82,13 @@ ${fetch_sums()}\
 <%def name="commit(buffer)">\
 % if kind == "weights":
 ${commit_weights(buffer)}\
+% elif kind == "products":
+        % for j in range(loads_a):
+        *(__local float4 *)(a_tiles + ${buffer} * (TILE_K * PITCH_A) + (item + ${j} * GROUP) * 4) = next_a${j};
+        % endfor
+        % for j in range(loads_b):
+        *(__local float4 *)(b_tiles + ${buffer} * (TILE_K * PITCH_B) + (item + ${j} * GROUP) * 4) = next_b${j};
+        % endfor
 % else:
 ${commit_sums(buffer)}\
 % endif
@@ -207,7 +225,9 @@ ${take_tap("            ")}\
     const int group = (int)get_group_id(1) / m_tiles;
     const int m_tile = (int)get_group_id(1) - group * m_tiles;
     const int m0 = m_tile * TILE_M;
+    % if kind != "products":
     const int plane = height * width;
+    % endif
     % for i in range(item_m):
     float4 ${", ".join(f"sum{i}_{j} = (float4)(0.0f)" for j in fragments(item_n))};
     % endfor
@@ -330,6 +350,41 @@ ${pipeline()}\
             }
         }
         % endfor
+    }
+    % endfor
+}
+% elif kind == "products":
+__kernel WORK_GROUP SUB_GROUP
+void conv_gemm_products(
+    __global const float *restrict w,      // groups, tiles of m, products, inputs, TILE_M
+    __global const float *restrict data,   // products, groups, inputs, columns
+    __global float *restrict sums,         // products, groups, outputs, columns
+    const int groups, const int inputs, const int outputs,   // channels of a group
+    const int columns, const int products, const int m_tiles)
+{
+${start()}\
+    const int product = get_group_id(2);
+    const int steps = inputs / TILE_K;
+    const int n0 = get_group_id(0) * TILE_N;
+    const POSITION w_first = START(w) + STEP(((group * m_tiles + m_tile) * products + product) * inputs * TILE_M);
+    const POSITION data_first = START(data) + STEP((product * groups + group) * inputs * columns + n0);
+    const OFFSET load_at = (OFFSET)(item / (TILE_N / 4) * columns + item % (TILE_N / 4) * 4) * SIZE;
+    POSITION w_at = w_first;
+    POSITION data_at = data_first;
+    int c0 = 0;
+    float4 ${", ".join([f"next_a{j}" for j in range(loads_a)] + [f"next_b{j}" for j in range(loads_b)])};
+
+${pipeline()}\
+
+    __global float *out = sums + (product * groups + group) * outputs * (size_t)columns + n0 + item_column * 4;
+    % for i in range(item_m):
+    {
+        const int m = m0 + ${i // 4} * (TILE_M * 4 / ITEM_M) + item_row * 4 + ${i % 4};
+        if (m < outputs) {
+        % for j in fragments(item_n):
+            *(__global float4 *)(out + m * columns + ${j} * (TILE_N * 4 / ITEM_N)) = sum${i}_${j};
+        % endfor
+        }
     }
     % endfor
 }

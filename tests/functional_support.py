@@ -13,11 +13,11 @@ import pytest
 
 import clconv
 import clconv.functional as F
-from clconv.algorithms import applicable
+from clconv.algorithms import applicable, for_problem
 from clconv.geometry import ConvGeometry
 from clconv.graph.node import Node, input_node
 from clconv.graph.ops import OPS
-from clconv.problem import Problem
+from clconv.problem import Problem, parse
 from clconv.runtime.context import traits_of
 from clconv.tensor import TensorSpec
 from tests.cases import bounds
@@ -88,6 +88,12 @@ def problem_of_call(function: Callable[..., Node], *arguments: object, **keyword
     named = {key: node_of(value, key) if isinstance(value, np.ndarray) else value for key, value in keywords.items()}
     node = function(*as_nodes(arguments), **named)
     return OPS[node.op].lower(node).problem
+
+
+def meant_for_others(queue: cl.CommandQueue) -> set[str]:
+    """Convolution algorithms that are shaped for other kinds of devices, and run on this one only where they are asked for by name."""
+    usual, traits = parse("n1c8i9x9k8f3x3p1"), traits_of(queue.device)
+    return {a.name for a in for_problem(usual) if a.why_not(usual, traits) != a.why_not_forced(usual, traits)}
 
 
 def algorithms_for(queue: cl.CommandQueue, problem: Problem) -> list[str]:

@@ -15,6 +15,7 @@ from clconv.algorithms import ALGORITHMS, applicable
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlockedParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
+from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.codegen.plan import Scalar
 from clconv.codegen.render import render
@@ -63,6 +64,7 @@ NOT_FOR = {
     "conv_depthwise_rows": {"bwd_d", "bwd_w"},
     "conv_depthwise_weights": {"fwd", "bwd_d"},
     "conv_winograd": {"bwd_w"},
+    "conv_winograd_gemm": {"bwd_w"},
     "pool_blocked": {"adaptive_avg fwd", "adaptive_avg bwd_d"},
     "pool_rows": {"adaptive_avg fwd", "adaptive_avg bwd_d", "avg bwd_d", "max bwd_d"},
     "reorder_blocked": {"strided", "packed", "transformed"},
@@ -113,6 +115,8 @@ def shared_params(algorithm: Algorithm, problem: Problem, device: DeviceTraits) 
             return ConvBlockedParams(tile_h=1, tile_w=1, tile_k=1, unroll=4)
         if algorithm.name == "conv_gemm":
             return ConvGemmParams.of(GemmTile(64, 64, 8, 8, 4), 1, device)
+        if algorithm.name == "conv_winograd_gemm":
+            return ConvWinogradGemmParams.of(2, GemmTile(64, 64, 8, 8, 4), device)
         if algorithm.name == "conv_winograd":
             return ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
         if algorithm.name == "conv_direct":

@@ -120,7 +120,7 @@ def test_the_tiles_that_other_sizes_want(text: str, direction: str) -> None:
 @pytest.mark.parametrize(
     ("text", "direction"),
     [
-        ("n2c3i13x11k4f3x3s2p1d2", "forward"),
+        pytest.param("n2c3i13x11k4f3x3s2p1d2", "forward", marks=pytest.mark.exhaustive),
         pytest.param("n2c3i13x11k4f3x3s2p1d2", "backward_weights", marks=pytest.mark.exhaustive),
         pytest.param("deconv n2c3i4x5k2f2x2s3o1", "backward_data", marks=pytest.mark.exhaustive),
         pytest.param("n2c3i13x11k4f3x3s2p1d2", "backward_data", marks=pytest.mark.exhaustive),

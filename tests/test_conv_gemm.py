@@ -6,8 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyopencl.array as cla
 import pytest
 
+import clconv.functional as F
+from clconv import reference
 from clconv.algorithms import for_problem
 from clconv.algorithms.conv_gemm import ConvGemm
 from clconv.algorithms.gemm_model import Machine, Product, global_bytes, multiply_adds, seconds
@@ -15,9 +18,13 @@ from clconv.algorithms.gemm_shape import ConvGemmParams, fits, is_flat, products
 from clconv.codegen.render import render
 from clconv.device import CDNA, INTEL, NVIDIA, QUIRKS, RDNA, START_TILES, UNKNOWN, XE, DeviceTraits, GemmTile, apply_quirks
 from clconv.errors import UnsupportedError
+from clconv.geometry import ConvGeometry
 from clconv.problem import ConvProblem, Pass, parse
+from clconv.runtime.context import default_queue
+from clconv.tensor import Packed
 from clconv.tuning.select import choose
 from tests.cases import check, operands_of, prepare
+from tests.support import integers
 
 GEMM = ConvGemm()
 CLASSES = (NVIDIA, CDNA, RDNA, XE, INTEL, UNKNOWN)
@@ -108,7 +115,7 @@ def test_gpus_prefer_it_to_the_direct_kernel(text: str, name: str) -> None:
         if direction is Pass.BACKWARD_DATA and "c3i" in text:
             continue  # three rows of a tile: whoever wins, it is not by multiplying
         choice = choose(asked(text, direction), gpu(name), tuned=False)
-        assert choice.algorithm.name == "conv_gemm"
+        assert choice.algorithm.name in ("conv_gemm", "conv_winograd_gemm")
         assert "conv_direct" in [other for other, _, _ in choice.others]
     assert choose(asked("n8c64i56x56k64f3x3p1g64"), gpu(name), tuned=False).algorithm.name == "conv_direct"
 
@@ -116,6 +123,7 @@ def test_gpus_prefer_it_to_the_direct_kernel(text: str, name: str) -> None:
 def test_few_channels_are_walked_with_their_taps_as_far_as_the_table_reaches() -> None:
     assert is_flat(asked("n1c3i64x64k64f7x7"), SMALL) and not is_flat(asked("n1c8i64x64k64f7x7"), SMALL)
     assert is_flat(asked("n1c17i64x64k64f3x3"), SMALL) and not is_flat(asked("n1c17i64x64k64f7x7"), SMALL)
+    assert is_flat(asked("n340c3i1024x1024k8f3x3p1"), SMALL) and not is_flat(asked("n342c3i1024x1024k8f3x3p1"), SMALL), "32-bit offsets"
     assert is_flat(asked("n1c3i64x64k64f3x3", Pass.BACKWARD_WEIGHTS), SMALL)
     assert not is_flat(asked("n1c32i64x64k64f3x3", Pass.BACKWARD_WEIGHTS), SMALL)
 
@@ -162,6 +170,18 @@ def test_geometry_is_arguments() -> None:
     texts = ("n1c64i56x56k64f3x3p1", "n8c128i28x28k256f3x3s2p1+bias+relu", "n2c32i9x7k32f5x2p2d2", "n1c64i8x8k64f4x4s2p1:bwd_d")
     plans = [prepare(GEMM, parse(text), DeviceTraits.gpu(), params(MIDDLE)).plan for text in texts]
     assert len({call.source for plan in plans for call in plan.calls}) == 1
+
+
+def test_weights_that_are_packed_already_decide_over_the_tile() -> None:
+    """A compiled network keeps them for another batch or image size, for which another tile would be chosen."""
+    small, large, device = asked("n1c64i14x14k256f1x1"), asked("n64c64i56x56k256f1x1"), gpu(NVIDIA)
+    before, after = GEMM.defaults(small, device), GEMM.defaults(large, device)
+    assert before.rows != after.rows
+    stored = large.with_layouts(**GEMM.wants(small, device, before))
+    (call,) = GEMM.plan(stored, device, after).calls
+    assert dict(call.source.constants)["TILE_M"] == before.rows and dict(call.bindings)["m_tiles"] == 256 // before.rows
+    with pytest.raises(UnsupportedError, match="operands must be plain but for .*, got .*; reorder them first"):
+        GEMM.plan(large.with_layouts(w=Packed(48, 8, 1)), device, after)
 
 
 def test_a_data_gradient_multiplies_no_zeros() -> None:
@@ -221,6 +241,16 @@ def test_the_start_tiles_of_every_class(name: str) -> None:
                 problem = replace(problem, epilogue=type(problem.epilogue)())
             for chosen in GEMM.space(problem, gpu(name)):
                 check(prepare(GEMM, problem, gpu(name), replace(chosen, sub_group=0)))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("algorithm", ["conv_gemm", "conv_winograd_gemm"])
+def test_a_caller_may_ask_for_it_anywhere(algorithm: str) -> None:
+    """As one operation on the device at hand, packed weights and all."""
+    queue, rng = default_queue(), np.random.default_rng(1)
+    x, w, b = integers(rng, (2, 16, 9, 7)), integers(rng, (20, 16, 3, 3)), integers(rng, (20,))
+    y = F.conv2d(*(cla.to_device(queue, a) for a in (x, w, b)), padding=1, algorithm=algorithm).get()
+    np.testing.assert_allclose(y, reference.conv(x, w, b, ConvGeometry.make((3, 3), padding=1)), rtol=0, atol=1e-3)
 
 
 @pytest.mark.exhaustive

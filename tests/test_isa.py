@@ -89,6 +89,10 @@ def test_amd_packed_and_paired_multiply_adds_count_twice() -> None:
     assert found.loop.share == pytest.approx(4 / 6)
 
 
+def test_amd_blocks_that_only_lie_behind_their_jump_are_no_loop() -> None:
+    assert amd.read(AMD.replace("Parent Loop", "Parent"), "kernel_1", "gfx90a", items=256).loop is None
+
+
 def test_nvidia_memory_and_uniform_instructions_are_not_the_vector_units() -> None:
     found = nvidia.read(NVIDIA_LOG, NVIDIA, "kernel_1", "sm_80", items=256)
     assert (found.registers, found.spills, found.scratch_bytes, found.local_bytes) == (128, 3, 8, 16384)
@@ -175,10 +179,12 @@ def test_the_suite_has_sixty_layers_and_all_kinds_of_them() -> None:
 
 def test_a_spill_or_a_low_mean_misses_the_floor() -> None:
     row = Row("amd:gfx90a", "conv_gemm", "conv_gemm", 120, 0, 0, 16384, 0.5, 0.64, 0.7, 0.07, "", "n1c8i9x9k8f3x3")
-    good, other = replace(row, mac_share=1.0), replace(row, algorithm="conv_direct", mac_share=0.1)
+    good, other = replace(row, mac_share=1.0), replace(row, entry="conv_direct", mac_share=0.1)
     (verdict,) = verdicts([row, good, other])
     assert (verdict.kernels, verdict.least, verdict.mean) == (3, 0.64, pytest.approx(0.8)) and verdict.holds == (verdict.mean >= 0.8)
-    assert FLOORS[Pass.FORWARD] == 0.80 and not verdicts([row])[0].holds and verdicts([good])[0].holds
+    assert FLOORS["forward"] == 0.80 and not verdicts([row])[0].holds and verdicts([good])[0].holds
+    (products,) = verdicts([replace(row, algorithm="conv_winograd_gemm", entry="conv_gemm_products", mac_share=0.88)])
+    assert products.kind == "winograd" and products.holds
     assert not verdicts([good, replace(other, scratch_bytes=4)])[0].holds and not verdicts([replace(good, spills=1)])[0].holds
 
 
@@ -209,10 +215,10 @@ def test_the_compilers_themselves(target) -> None:  # type: ignore[no-untyped-de
             inspect(parse("n32c128i28x28k128f3x3p1"), [target])
         return
     for direction in Pass:
-        row = inspect(replace(parse("n32c128i28x28k128f3x3p1"), direction=direction), [target])[0]
+        row = inspect(replace(parse("n32c128i28x28k128f3x3p1"), direction=direction), [target], "conv_gemm")[0]
         assert row.target == target.name and row.algorithm == "conv_gemm" and row.entry.startswith("conv_gemm")
         assert (row.spills, row.scratch_bytes) == (0, 0) and 0 < row.occupancy <= 1 and row.local_bytes > 8192
-        assert row.mac_share is not None and FLOORS[direction] <= row.mac_share < 1
+        assert row.mac_share is not None and FLOORS[direction.name.lower()] <= row.mac_share < 1
         assert row.modelled_fraction is not None and 0.2 < row.modelled_fraction < 1
         assert row.assembly and row.loads_per_mac is not None and row.loads_per_mac < 0.2
 
@@ -221,7 +227,7 @@ def test_the_command_prints_a_table_rows_and_loops(monkeypatch: pytest.MonkeyPat
     loop = compiled.Loop(8, 8, 10, 2, ("the loop",))
     found = compiled.Compiled(120, 0, 0, 16384, 0.5, loop)
     monkeypatch.setattr("clconv.isa.report.compiled", lambda source, target: found)
-    code, text = answer("n32c128i28x28k128f3x3p1", "--target", "amd:gfx90a,dg2", "--asm")
+    code, text = answer("n32c128i28x28k128f1x1", "--target", "amd:gfx90a,dg2", "--asm")
     assert code == 0 and "amd:gfx90a" in text and "intel:dg2" in text and "80%" in text and "the loop" in text
     assert "a model, not a measurement" in text and "Arc A770, 17.2 TFLOP/s (fp32), 560 GB/s" in text
     code, text = answer("n32c128i28x28k128f3x3p1", "--target", "gfx90a", "--algorithm", "gemm", "--json")

@@ -22,6 +22,7 @@ from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
+from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.algorithms.reduce_strided import ReduceStridedParams
@@ -142,6 +143,10 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     "conv_gemm weights": lambda: [
         run("conv_gemm", f"n3c{c}i5x6k33f3x2s2x1p1:bwd_w", replace(GEMM, parts=2), device=DeviceTraits.gpu()) for c in (17, 32)
     ],
+    "conv_winograd_gemm": lambda: [
+        run("conv_winograd_gemm", "n2c16i9x7k33f3x3p1+bias+leaky_relu(0.5)+res", ConvWinogradGemmParams(2, 32, 32, 8, 4, 4),
+            device=DeviceTraits.gpu())
+    ],
     "conv_winograd": lambda: [
         exactly(run("conv_winograd", "n2c17i5x7k33f3x3p1+bias+leaky_relu(0.5)+res", FILTERING, nan_at_all_positions, y=HALO))
     ],
@@ -245,7 +250,8 @@ MUTANTS = [
 MORE_MUTANTS = [
     Mutant("row behind the last", "conv_gemm", "conv_gemm", "((uint)(y0 + down) < (uint)height)", "((uint)(y0 + down) <= (uint)height)"),
     Mutant("next row of taps", "conv_gemm", "conv_gemm", "w_tap = w_row += tap_y_step;", "w_tap = w_row += tap_x_step;"),
-    Mutant("channels of the last tile", "conv_gemm", "conv_gemm", "if (m < outputs) {", "if (m <= outputs) {"),
+    Mutant("channels of the last tile", "conv_gemm", "conv_gemm", "if (m < outputs) {\n            % if split:",
+           "if (m <= outputs) {\n            % if split:"),
     Mutant("order of the epilogue", "conv_gemm", "conv_gemm", "STORE(out, at + m * out_plane, ACTIVATE(value));",
            "STORE(out, at + m * out_plane, has_residual ? value : ACTIVATE(value));"),
     Mutant("column of the phase", "conv_gemm", "conv_gemm phases", "+ first_x + (pixel - row * columns) * out_step_x;",
@@ -254,6 +260,12 @@ MORE_MUTANTS = [
     Mutant("rest of the steps", "conv_gemm", "conv_gemm parts", "min(steps_each, all_steps - (int)get_group_id(2) * steps_each);",
            "steps_each;"),
     Mutant("first part", "conv_gemm_sum", "conv_gemm parts", "for (int part = 0;", "for (int part = 1;"),
+    Mutant("column behind the last", "conv_winograd_gemm", "conv_winograd_gemm", "(uint)(x + ${j}) < (uint)width;",
+           "(uint)(x + ${j}) <= (uint)width;"),
+    Mutant("edge of the last tile", "conv_winograd_gemm", "conv_winograd_gemm", "if (y + ${i} < height && x + ${j} < width) {",
+           "if (y + ${i} < height) {"),
+    Mutant("steps of the products", "conv_gemm", "conv_winograd_gemm", "data_at + STEP(TILE_K * columns) : data_first;",
+           "data_at + STEP(TILE_K * TILE_N) : data_first;"),
     Mutant("end of a row", "conv_gemm", "conv_gemm weights", "const int next_row = x >= x_end;", "const int next_row = x > x_end;"),
     Mutant("next image", "conv_gemm", "conv_gemm weights", "(next_image ? source_gap : 0);", "0;"),
     Mutant("end of a part", "conv_gemm", "conv_gemm weights", "const int live = k < k_end;", "const int live = k <= k_end;"),

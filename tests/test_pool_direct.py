@@ -156,7 +156,7 @@ def test_mean_lets_nan_into_its_own_windows_only() -> None:
     assert np.isnan(y).sum() == 2
 
 
-@pytest.mark.parametrize("device", [None, DeviceTraits.gpu()], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("device", [None, pytest.param(DeviceTraits.gpu(), marks=pytest.mark.exhaustive)], ids=["cpu", "gpu"])
 @pytest.mark.parametrize(("size", "outputs"), ADAPTIVE)
 def test_adaptive_mean(size: tuple[int, ...], outputs: tuple[int, ...], device: DeviceTraits | None) -> None:
     problem = adaptive(size, outputs)

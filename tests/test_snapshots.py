@@ -20,6 +20,7 @@ from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
+from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.codegen.plan import KernelSource
@@ -46,7 +47,7 @@ from tests.cases import prepare
 
 FOLDER = Path(__file__).parent / "snapshots"
 CPU, WIDE, GPU = DeviceTraits.cpu(8), DeviceTraits.cpu(16), DeviceTraits.gpu()
-GEMM = ConvGemmParams(32, 32, 8, 4, 4)
+GEMM, FILTERING = ConvGemmParams(32, 32, 8, 4, 4), ConvWinogradGemmParams(2, 32, 32, 8, 4, 4)
 SHAPE = (3, 17, 5, 7)
 FULL, CHANNEL = TensorSpec(SHAPE), TensorSpec((1, 17, 1, 1))
 BACK = Pass.BACKWARD_DATA
@@ -100,6 +101,9 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "conv_gemm.weights": lambda: conv("conv_gemm", "n1c32i9x5k32f3x3s2p1:bwd_w", GPU, GEMM),
     "conv_gemm.weights_flat": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM),
     "conv_gemm_sum.total": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM, 1),
+    "conv_gemm.products": lambda: conv("conv_winograd_gemm", "n1c16i9x5k33f3x3p1", GPU, FILTERING, 1),
+    "conv_winograd_gemm.data": lambda: conv("conv_winograd_gemm", "n1c16i9x5k33f3x3p1", GPU, FILTERING),
+    "conv_winograd_gemm.outputs": lambda: conv("conv_winograd_gemm", "n1c16i9x5k33f3x3p1+relu", GPU, FILTERING, 2),
     "conv_winograd.forward": lambda: conv(
         "conv_winograd", "n1c17i5x7k33f3x3p1+bias+relu", replace(CPU, local_memory_bytes=8000), ConvWinogradParams(2, 1, 2, 4, 16, 1)),
     "pool_blocked.max_indices": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),

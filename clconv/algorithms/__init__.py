@@ -14,6 +14,7 @@ from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
 from clconv.algorithms.conv_direct import ConvDirect
 from clconv.algorithms.conv_gemm import ConvGemm
 from clconv.algorithms.conv_winograd import ConvWinograd
+from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemm
 from clconv.algorithms.lrn_blocked import LrnBlocked
 from clconv.algorithms.lrn_direct import LrnDirect
 from clconv.algorithms.map_blocked import MapBlocked
@@ -42,6 +43,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvDepthwise(),
     ConvDepthwiseRows(),
     ConvDepthwiseWeights(),
+    ConvWinogradGemm(),
     ConvGemm(),
     ConvDirect(),
     PoolBlocked(),

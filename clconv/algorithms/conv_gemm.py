@@ -12,9 +12,10 @@ from clconv.algorithms.base import Algorithm
 from clconv.algorithms.common import check_operands
 from clconv.algorithms.gemm_launch import plan_sums, plan_weights
 from clconv.algorithms.gemm_model import Machine, seconds
-from clconv.algorithms.gemm_shape import ConvGemmParams, fits, is_flat, is_weights, local_bytes, products
+from clconv.algorithms.gemm_shape import ConvGemmParams, expected_share, fits, is_flat, is_weights, local_bytes, products
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits, GemmTile
+from clconv.errors import UnsupportedError
 from clconv.problem import ConvProblem, Pass
 from clconv.tensor import Layout, Packed
 
@@ -22,8 +23,6 @@ SMALLEST = GemmTile(32, 32, 8, 4, 4)
 MOST_PARTS = 64
 PARTIAL_ELEMENTS = 1 << 26
 LAUNCH_SECONDS = 5e-6
-STEP_INSTRUCTIONS, FLAT_LOAD_INSTRUCTIONS = 60, 12
-"""Of a work-item's step beside its multiply-adds, and more for each element that is looked up: what compilers make of it (`clconv isa`)."""
 
 
 def machine_of(traits: DeviceTraits) -> Machine:
@@ -31,16 +30,9 @@ def machine_of(traits: DeviceTraits) -> Machine:
     return Machine(traits.compute_units, start.rate, start.bytes_per_second * traits.compute_units)
 
 
-def expected_share(problem: ConvProblem, tile: GemmTile) -> float:
-    """Of the inner loop's instructions, those that multiply."""
-    macs = tile.depth * tile.item_rows * tile.item_columns
-    looked_up = tile.depth * tile.columns // tile.items if is_flat(problem, tile) else 0
-    return macs / (macs + STEP_INSTRUCTIONS + FLAT_LOAD_INSTRUCTIONS * looked_up)
-
-
 def estimate(problem: ConvProblem, params: ConvGemmParams, machine: Machine, share: float | None = None) -> float:
     """The model's time of all launches; `share` of the inner loop's instructions multiply."""
-    share = share or expected_share(problem, params.tile)
+    share = share or expected_share(params.tile, is_flat(problem, params.tile))
     total = sum(seconds(p, params.tile, params.parts, machine, share) + LAUNCH_SECONDS for p in products(problem, params.tile))
     if params.parts > 1 or is_weights(problem):
         out = problem.spec(problem.outputs[0])
@@ -107,6 +99,16 @@ class ConvGemm(Algorithm[ConvProblem]):
         block_in = 1 if is_flat(problem, params.tile) else params.depth
         return {"w": Packed(params.rows, block_in, 1, problem.geometry.groups, problem.direction is Pass.BACKWARD_DATA)}
 
+    def _as_stored(self, problem: ConvProblem, traits: DeviceTraits, params: ConvGemmParams) -> ConvGemmParams:
+        """Weights that are packed already, for another batch or image size, decide over the tile. UnsupportedError where none fits."""
+        options = [p for p in self.space(problem, traits) if self.wants(problem, traits, p) == dict(problem.layouts)]
+        if not options:
+            wanted = self.wants(problem, traits, params)
+            raise UnsupportedError(
+                f"{problem}: operands must be plain but for {dict(wanted)}, got {dict(problem.layouts)}; reorder them first"
+            )
+        return min(options, key=lambda p: estimate(problem, p, machine_of(traits)))
+
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         assert isinstance(params, ConvGemmParams)
         return estimate(problem, params, machine_of(traits))
@@ -114,8 +116,8 @@ class ConvGemm(Algorithm[ConvProblem]):
     def plan(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Plan:
         assert isinstance(params, ConvGemmParams)
         check_operands(problem)
-        wanted = self.wants(problem, traits, params)
-        assert dict(problem.layouts) == wanted, f"{problem}: operands must be plain but for {wanted}, got {problem.layouts}"
+        if dict(problem.layouts) != self.wants(problem, traits, params):
+            params = self._as_stored(problem, traits, params)
         if is_weights(problem):
             return plan_weights(problem, traits, params)
         return plan_sums(problem, traits, params)

@@ -54,25 +54,30 @@ def epilogue(problem: ConvProblem, stand_in: str) -> dict[str, str | int | float
 
 
 def constants(problem: ConvProblem, params: ConvGemmParams) -> dict[str, object]:
-    """The header: the tile, and loads at a uniform element u plus a byte offset of each work-item's own."""
+    """The header: the tile, and how addresses are made."""
     pitch_a, pitch_b = pitches(problem, params.tile)
-    offset = "uint" if all(problem.spec(name).nbytes < 2**32 for name in problem.inputs) else "ulong"
-    address = "((__global const char *)(p) + ((u) + (o)))" if params.indices else "((__global const char *)(u) + (o))"
-    if problem.dtype == "float16":
-        one, four = (f"vload_half{n}(0, (__global const half *){address})" for n in ("", 4))
-    else:
-        one, four = (f"(*(__global const float{n} *){address})" for n in ("", 4))
-    moves = {"OFFSET": offset, "SIZE": DTYPES[problem.dtype], "LOAD_AT(p, u, o)": one, "LOAD4_AT(p, u, o)": four}
-    if params.indices:
-        moves |= {"POSITION": offset, "START(p)": "0", "STEP(n)": "((OFFSET)(n) * SIZE)"}
-    else:
-        moves |= {"POSITION": "__global const real *", "START(p)": "(p)", "STEP(n)": "(n)"}
+    largest = max(problem.spec(name).nbytes for name in problem.inputs)
     return {
         "TILE_M": params.rows, "TILE_N": params.columns, "TILE_K": params.depth,
         "ITEM_M": params.item_rows, "ITEM_N": params.item_columns, "GROUP": params.tile.items,
         "PITCH_A": pitch_a, "PITCH_B": pitch_b,
-        "SUB_GROUP": f"__attribute__((intel_reqd_sub_group_size({params.sub_group})))" if params.sub_group else "",
-    } | moves  # fmt: skip
+    } | address_constants(problem.dtype, largest, params.sub_group, params.indices)  # fmt: skip
+
+
+def address_constants(dtype: str, largest: int, sub_group: int, indices: bool) -> dict[str, object]:
+    """Loads at a uniform position u plus o bytes of each work-item's own, where no operand is larger than `largest` bytes."""
+    address = "((__global const char *)(p) + ((u) + (o)))" if indices else "((__global const char *)(u) + (o))"
+    if dtype == "float16":
+        one, four = (f"vload_half{n}(0, (__global const half *){address})" for n in ("", 4))
+    else:
+        one, four = (f"(*(__global const float{n} *){address})" for n in ("", 4))
+    moves: dict[str, object] = {"OFFSET": "uint" if largest < 2**32 else "ulong", "SIZE": DTYPES[dtype]}
+    moves |= {"LOAD_AT(p, u, o)": one, "LOAD4_AT(p, u, o)": four}
+    if indices:
+        moves |= {"POSITION": "OFFSET", "START(p)": "0", "STEP(n)": "((OFFSET)(n) * SIZE)"}
+    else:
+        moves |= {"POSITION": "__global const real *", "START(p)": "(p)", "STEP(n)": "(n)"}
+    return moves | {"SUB_GROUP": f"__attribute__((intel_reqd_sub_group_size({sub_group})))" if sub_group else ""}
 
 
 def reads_outside(problem: ConvProblem) -> bool:

@@ -16,6 +16,8 @@ TABLES = (336, 512)
 in 64 KiB."""
 WORTH_FLAT = 1.1
 """Steps of whole blocks of channels over steps of such a sum, from which on it is taken."""
+STEP_INSTRUCTIONS, FLAT_LOAD_INSTRUCTIONS = 60, 12
+"""Of a work-item's step beside its multiply-adds, and more for each element that is looked up: what compilers make of it (`clconv isa`)."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,15 @@ def local_bytes(problem: ConvProblem, tile: GemmTile) -> int:
 def is_flat(problem: ConvProblem, tile: GemmTile) -> bool:
     """Whether channels and taps are walked one by one: where whole blocks of channels would be filled up too much.
 
-    Of the weight gradient these are the columns, of the other passes the terms of the sum, as many as the table has rows.
+    Of the weight gradient these are the columns, of the other passes the terms of the sum, as many as the table has rows, whose offsets
+    have 32 bits.
     """
     if is_weights(problem):
         return problem.channels // problem.geometry.groups % tile.columns != 0
-    inputs = Roles.of(problem).inputs
+    roles = Roles.of(problem)
+    inputs = roles.inputs
+    if problem.spec(roles.source).nbytes >= 2**32:
+        return False
     return table_rows(problem, tile) > 0 and round_up(inputs, tile.depth) > WORTH_FLAT * inputs
 
 
@@ -104,3 +110,10 @@ def products(problem: ConvProblem, tile: GemmTile) -> list[Product]:
         Product(outputs, problem.batch * rows.count * columns.count, max(1, step_count(problem, tile, rows, columns)), g.groups, size, size)
         for rows, columns in plane_calls(problem)
     ]
+
+
+def expected_share(tile: GemmTile, flat: bool) -> float:
+    """Of the inner loop's instructions, those that multiply."""
+    macs = tile.depth * tile.item_rows * tile.item_columns
+    looked_up = tile.depth * tile.columns // tile.items if flat else 0
+    return macs / (macs + STEP_INSTRUCTIONS + FLAT_LOAD_INSTRUCTIONS * looked_up)

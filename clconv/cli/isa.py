@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clconv.isa.targets import Target
 
 COLUMNS = ("target", "kernel", "registers", "spills", "private", "local", "occupancy", "multiply-adds", "loads each", "of the roof")
+WIDTH = 150
 
 
 @click.command()
@@ -68,13 +69,13 @@ def print_table(rows: list[Row], problem: str, targets: list[Target]) -> None:
 
     table = Table(box=SIMPLE, pad_edge=False)
     for i, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if i < 2 else "right")
+        table.add_column(column, justify="left" if i < 2 else "right", no_wrap=i < 2)
     for row in rows:
         table.add_row(
             row.target, row.entry, str(row.registers), str(row.spills), f"{row.scratch_bytes} B", f"{row.local_bytes} B",
             f"{row.occupancy:.0%}", number(row.mac_share, ".0%"), number(row.loads_per_mac, ".3f"), number(row.modelled_fraction, ".0%"),
         )  # fmt: skip
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(problem)
     console.print(table)
     for row in {row.target: row for row in rows}.values():
@@ -102,20 +103,21 @@ def run_suite(targets: list[Target], file: str | None) -> None:
     import os
     from concurrent.futures import ThreadPoolExecutor
 
-    from clconv.isa.report import inspect
-    from clconv.isa.suite import FLOORS, problems, verdicts
+    from clconv.isa.report import compiled, inspect
+    from clconv.isa.suite import FLOORS, asked_of, verdicts
 
-    asked = [(problem, target) for target in targets for problem in problems()]
+    asked = [(target, *each) for target in targets for each in asked_of(target)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = [row for found in pool.map(lambda each: inspect(each[0], [each[1]]), asked) for row in found]
+        rows = [row for found in pool.map(lambda each: inspect(each[1], [each[0]], each[2]), asked) for row in found]
     if file is not None:
         write_json(rows, file)
     out = verdicts(rows)
-    click.echo(f"{len(asked)} layers and passes, {len(rows)} launches: share of multiply-adds in the inner loop, geometric mean and least")
+    click.echo(f"{len(asked)} layers and passes, {compiled.cache_info().currsize} different kernels")
+    click.echo("share of multiply-adds in the inner loop, geometric mean and least:")
     for v in out:
-        floor = FLOORS[v.direction]
+        floor = FLOORS[v.kind]
         click.echo(
-            f"{v.target:14} {v.direction.name.lower():17} {v.kernels:4} kernels  {v.mean:.3f} (at least {floor:.2f})  least {v.least:.3f}  "
+            f"{v.target:14} {v.kind:17} {v.kernels:4} kernels  {v.mean:.3f} (at least {floor:.2f})  least {v.least:.3f}  "
             f"spilling {v.spilling}  {'ok' if v.holds else 'MISSED'}"
         )
     if not all(v.holds for v in out):

@@ -52,7 +52,8 @@ def loop_of(body: str) -> Loop | None:
     lines = [line for line in lines if line and not line.startswith((";", ".p2", ".sec", ".loc"))]
 
     def label_of(line: str) -> str | None:
-        found = re.match(r"(\.LBB\w+):", line)
+        # The compiler says which blocks are in loops; others may lie behind what jumps to them as well.
+        found = re.match(r"(\.LBB\w+):.*\bLoop\b", line)
         return found[1] if found else None
 
     def jumps_to(line: str) -> str | None:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from clconv.algorithms.conv_gemm import estimate
+from clconv.algorithms import conv_gemm, conv_winograd_gemm
+from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render
@@ -83,11 +84,15 @@ def rows_of(problem: Problem, target: Target, algorithm: str | None) -> list[Row
 
 
 def modelled_fraction(problem: Problem, target: Target, choice: Choice, kernels: Iterable[Compiled]) -> float | None:
-    """The roofline's time over the model's: multiply-adds at the peak or every operand once, against what tiles and loops really do."""
+    """The roofline's time over the model's: multiply-adds at the peak or every operand once, against what tiles and loops really do.
+    Above 1 is possible where minimal filtering does with fewer multiply-adds than the problem has."""
     loops = [c.loop for c in kernels if c.loop]
-    if not isinstance(problem, ConvProblem) or not isinstance(choice.params, ConvGemmParams) or not loops:
+    if not isinstance(problem, ConvProblem) or not isinstance(choice.params, ConvGemmParams | ConvWinogradGemmParams) or not loops:
         return None
     machine, board = target.board.machine, target.board
-    share = min(loop.macs / (loop.vector_slots * board.per_slot) for loop in loops)
+    loop = max(loops, key=lambda loop: loop.macs)
+    share = loop.macs / (loop.vector_slots * board.per_slot)
     roof = max(problem.multiply_adds / machine.peak, problem.bytes_moved / machine.bandwidth)
-    return round(roof / estimate(problem, choice.params, machine, share), 3)
+    if isinstance(choice.params, ConvWinogradGemmParams):
+        return round(roof / conv_winograd_gemm.estimate(problem, choice.params, machine, share), 3)
+    return round(roof / conv_gemm.estimate(problem, choice.params, machine, share), 3)

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from clconv.algorithms import ALGORITHMS
 from clconv.isa.report import Row
+from clconv.isa.targets import Target
 from clconv.problem import ConvProblem, Pass, parse
 
 # AlexNet, GoogLeNet, ResNet-50, VGG, DCGAN; ragged channels, dilation, storage in halves, groups.
@@ -24,13 +26,13 @@ LAYERS = (
 )  # fmt: skip
 DEPTHWISE = ("n32c96i112x112k96f3x3s2p1g96", "n32c384i14x14k384f3x3p1g384")
 
-FLOORS = {Pass.FORWARD: 0.80, Pass.BACKWARD_DATA: 0.80, Pass.BACKWARD_WEIGHTS: 0.75}
+FLOORS = {"forward": 0.80, "backward_data": 0.80, "backward_weights": 0.75, "winograd": 0.87}
 """The least geometric mean, over the layers of a target, of the share of multiply-adds in the inner loop."""
 
 
 def problems() -> list[ConvProblem]:
     """All layers in all passes; a network's first layer has no data gradient."""
-    out = []
+    out: list[ConvProblem] = []
     for layer in map(parse_conv, (*LAYERS, *DEPTHWISE)):
         for direction in Pass:
             if direction is Pass.BACKWARD_DATA and layer.channels == 3 and layer.size[0] > 64:
@@ -46,13 +48,23 @@ def parse_conv(text: str) -> ConvProblem:
     return problem
 
 
+def asked_of(target: Target) -> list[tuple[ConvProblem, str]]:
+    """The suite as problems with the algorithm whose kernels are compiled: conv_gemm where it takes the problem, and Winograd as well."""
+    out, traits = [], target.traits
+    by_name = {algorithm.name: algorithm for algorithm in ALGORITHMS}
+    for problem in problems():
+        names = [name for name in ("conv_gemm", "conv_winograd_gemm") if by_name[name].why_not(problem, traits) is None]
+        out += [(problem, name) for name in names or ["conv_direct"]]
+    return out
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What a target's rows of one pass come to: the geometric mean and the least share of multiply-adds, and rows that spill or use
-    private memory."""
+    """What a target's rows of one pass (or of Winograd's products) come to: the geometric mean and the least share of multiply-adds, and
+    how many rows spill or use private memory."""
 
     target: str
-    direction: Pass
+    kind: str
     kernels: int
     mean: float
     least: float
@@ -60,18 +72,23 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        return not self.spilling and self.mean >= FLOORS[self.direction]
+        return not self.spilling and self.mean >= FLOORS[self.kind]
+
+
+MEASURED = {"conv_gemm", "conv_gemm_weights", "conv_gemm_products"}
+"""Kernels whose inner loop is to multiply; others, of depthwise layers and before and after the products, must only not spill."""
 
 
 def verdicts(rows: Iterable[Row]) -> list[Verdict]:
-    """One for each target and pass, in the order of the rows; depthwise layers count for spills only."""
-    groups: dict[tuple[str, Pass], list[Row]] = {}
+    """One for each target and kind, in the order of the rows."""
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.target, parse_conv(row.problem).direction), []).append(row)
+        kind = "winograd" if row.algorithm == "conv_winograd_gemm" else parse_conv(row.problem).direction.name.lower()
+        groups.setdefault((row.target, kind), []).append(row)
     out = []
-    for (target, direction), members in groups.items():
-        shares = [r.mac_share for r in members if r.mac_share is not None and r.algorithm == "conv_gemm"]
+    for (target, kind), members in groups.items():
+        shares = [row.mac_share for row in members if row.mac_share is not None and row.entry in MEASURED]
         mean = math.exp(sum(map(math.log, shares)) / len(shares)) if shares else 0.0
-        spilling = sum(bool(r.spills or r.scratch_bytes) for r in members)
-        out.append(Verdict(target, direction, len(members), mean, min(shares, default=0.0), spilling))
+        spilling = sum(bool(row.spills or row.scratch_bytes) for row in members)
+        out.append(Verdict(target, kind, len(members), mean, min(shares, default=0.0), spilling))
     return out

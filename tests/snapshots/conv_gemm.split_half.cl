@@ -7,7 +7,7 @@
 #define OFFSET uint
 #define PITCH_A 32
 #define PITCH_B 32
-#define POSITION uint
+#define POSITION OFFSET
 #define SIZE 2
 #define START(p) 0
 #define STEP(n) ((OFFSET)(n) * SIZE)
@@ -20,7 +20,7 @@
 #define LOAD(p, i) vload_half((i), (p))
 #define STORE(p, i, v) vstore_half((v), (i), (p))
 #define WORK_GROUP __attribute__((reqd_work_group_size(64, 1, 1)))
-#define conv_gemm conv_gemm_ceeb7a4a0f14
+#define conv_gemm conv_gemm_ece1a13edd37
 
 __kernel WORK_GROUP SUB_GROUP
 void conv_gemm(
