@@ -89,7 +89,7 @@ def test_many_channels_are_filtered_and_strict_asks_for_straight_sums(name: str)
 
 HARD = (
     "n2c16i9x7k10f3x3p1+bias+leaky_relu(0.5)+res", "n3c32i5x3k64f3x3p2,0x1,2g2", "n1c24i11x13k40f3x3+relu", "n2c8i1x1k8f3x3p1",
-    "n5c16i2x11k16f3x3p1,2x2,0",
+    "n5c16i2x11k16f3x3p1,2x2,0", "n2c16i9x7k10f3x3p1+bias+silu",
 )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.blocked_calls import Roles, plane_calls
 from clconv.algorithms.common import check_operands
-from clconv.algorithms.conv_blocked import Roles, plane_calls
 from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, machine_of
 from clconv.algorithms.conv_winograd import ERROR_FACTORS
 from clconv.algorithms.gemm_launch import activation, address_constants, epilogue
@@ -173,10 +173,10 @@ class ConvWinogradGemm(Algorithm[ConvProblem]):
         return Plan(calls, tuple((name, 4 * elements) for name, elements in sizes.items()))
 
 
-def stage_source(stage: str, params: ConvWinogradGemmParams, traits: DeviceTraits) -> KernelSource:
+def stage_source(stage: str, problem: ConvProblem, params: ConvWinogradGemmParams, traits: DeviceTraits) -> KernelSource:
     maps = strided(params.outputs, TAPS)
     constants: dict[str, object] = {"OUTPUTS": params.outputs, "PRODUCTS": params.outputs + TAPS - 1}
-    constants |= activation() if stage == "outputs" else {}
+    constants |= activation(problem) if stage == "outputs" else {}
     arguments = names(stage=stage, matrix=maps.data if stage == "data" else maps.output)
     group = (traits.group(64), 1, 1)
     return KernelSource("conv_winograd_gemm", f"winograd_gemm_{stage}", names(constants), arguments, group=group)
@@ -190,7 +190,7 @@ def data_call(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradGe
         "source": roles.source, "data": "data", "batch": batch, "channels": channels, "height": height, "width": width,
         "tiles_y": tiles.rows, "tiles_x": tiles.across, "columns": tiles.columns, "y_begin": rows.offset, "x_begin": columns.offset,
     }  # fmt: skip
-    return KernelCall(stage_source("data", params, traits), (tiles.columns, channels, 1), names(bindings))
+    return KernelCall(stage_source("data", problem, params, traits), (tiles.columns, channels, 1), names(bindings))
 
 
 def products_call(problem: ConvProblem, params: ConvWinogradGemmParams) -> KernelCall:
@@ -223,4 +223,4 @@ def outputs_call(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogra
         "sums": "sums", "out": roles.target, "batch": batch, "channels": channels, "height": height, "width": width,
         "tiles_y": tiles.rows, "tiles_x": tiles.across, "columns": tiles.columns,
     } | epilogue(problem, "sums")  # fmt: skip
-    return KernelCall(stage_source("outputs", params, traits), (batch * tiles.rows * tiles.across, channels, 1), names(bindings))
+    return KernelCall(stage_source("outputs", problem, params, traits), (batch * tiles.rows * tiles.across, channels, 1), names(bindings))
