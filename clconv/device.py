@@ -117,7 +117,9 @@ QUIRKS: tuple[Quirk, ...] = (
         for generation in ("gfx10", "gfx11", "gfx12")
     ),
     Quirk("Intel(R) OpenCL", "Graphics", (("gpu_class", INTEL),), "start tiles: 128 registers of 8 lanes, the processor's memory"),
-    Quirk("Intel(R) OpenCL", "Arc", (("gpu_class", XE),), "start tiles: the same registers, memory of its own"),
+    Quirk("Intel(R) OpenCL", "Arc(TM) A", (("gpu_class", XE),), "start tiles: the same registers, memory of its own"),
+    Quirk("Intel(R) OpenCL", "Arc(TM) B", (("gpu_class", UNKNOWN),), "start tiles: no sub-groups of 8"),
+    Quirk("Intel(R) OpenCL", "Arc(TM) 1", (("gpu_class", UNKNOWN),), "start tiles: no sub-groups of 8"),
 )
 
 
@@ -153,7 +155,7 @@ class StartTiles:
     `large` suits large sums, `small` are for few channels or few positions, `weights` for the weight gradient. `sub_group` is the width
     that the compiler is told to join work-items to (0: its own choice), `indices` whether the inner loop is shorter when it moves
     indices of 32 bits instead of pointers. `rate` (multiply-adds per second) and `bytes_per_second` are
-    those of one compute unit, rough numbers that only rank candidates.
+    those of one compute unit, rough numbers that only rank candidates; a work-group keeps `units_per_group` of them busy.
     """
 
     large: GemmTile
@@ -164,6 +166,7 @@ class StartTiles:
     reason: str
     sub_group: int = 0
     indices: bool = False
+    units_per_group: int = 1
 
 
 START_TILES: dict[str, StartTiles] = {
@@ -185,11 +188,12 @@ START_TILES: dict[str, StartTiles] = {
     XE: StartTiles(
         GemmTile(128, 64, 16, 8, 4), (GemmTile(64, 64, 16, 8, 4),), (GemmTile(128, 64, 16, 8, 4), GemmTile(64, 64, 16, 8, 4)), 1.5e10, 1e9,
         "8 x 8 sums spill in 128 registers; 8 x 4 with sub-groups of 8 do not; a compute unit is one vector engine of 8 lanes",
-        sub_group=8, indices=True,
+        sub_group=8, indices=True, units_per_group=16,
     ),
     INTEL: StartTiles(
         GemmTile(64, 64, 16, 8, 4), (GemmTile(64, 32, 8, 4, 4),), (GemmTile(64, 64, 16, 8, 4),), 1e10, 5e8,
         "as Xe, but so few engines that large tiles leave some idle", sub_group=8, indices=True,
+        units_per_group=16,
     ),
     UNKNOWN: StartTiles(
         GemmTile(64, 64, 16, 4, 4), (GemmTile(64, 32, 8, 4, 4), GemmTile(32, 32, 8, 4, 4)),

@@ -31,12 +31,12 @@
 <%def name="write_row(stride, outside, vector, scalar, last)">\
             int c = 0;
             % if stride == 1:
-            for (; c < inner && ${last} + c + LANES <= size; c += LANES) {
+            for (; c < inner && c <= size - LANES - (${last}); c += LANES) {
 ${vector("near", "c")}\
                 WRITE_LANES(LANE_IDS < (mask)(inner - c) ? near : (vec)(${outside}), line + PAD_W + c);
             }
             % elif stride == 2:
-            for (; c < inner && ${last} + c + 2 * LANES <= size; c += 2 * LANES) {
+            for (; c < inner && c <= size - 2 * LANES - (${last}); c += 2 * LANES) {
 ${vector("near", "c")}\
 ${vector("far", "c + LANES")}\
                 const vec even = (vec)(near.even, far.even), odd = (vec)(near.odd, far.odd);
@@ -70,7 +70,7 @@ ${write_row(stride, outside, vector, scalar, "from")}\
 <%def name="store_row(compute)">\
             for (int q = 0; q < q_count; q += LANES) {
                 const int at = row_at + q;
-                const int whole = at + LANES <= end;
+                const int whole = at <= end - LANES;
                 const int live = q_count - q < LANES ? q_count - q : LANES;
                 vec value;
 ${compute}\

@@ -270,7 +270,9 @@ class ConvBlocked(Algorithm[ConvProblem]):
         check_layouts(problem, traits)
         packed = problem.spec("w").layout
         assert isinstance(packed, Packed)
-        params = replace(params, tile_k=packed.tile)
+        if packed.tile != params.tile_k:
+            most = max(1, widest(packed.tile, traits.vector_registers) // params.tile_h)
+            params = replace(params, tile_k=packed.tile, tile_w=min(params.tile_w, most))
         calls = plane_calls(problem)
         return Plan(tuple(kernel_call(problem, traits, params, rows, columns, i == 0) for i, (rows, columns) in enumerate(calls)))
 
@@ -294,8 +296,9 @@ class ConvBlocked(Algorithm[ConvProblem]):
             yield Plan((replace(call, source=source, items=items, bindings=tuple(sorted(changed.items()))),))
 
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
+        assert isinstance(params, ConvBlockedParams)
         loop = inner_loop(traits.vector_registers)
-        weights = problem.spec("w").nbytes / (loop.chunks_per_second if in_chunks(problem, traits) else loop.weights_per_second)
+        weights = problem.spec("w").nbytes / (loop.chunks_per_second if params.chunk else loop.weights_per_second)
         return super().seconds(problem, traits, params) + weights
 
     def rate(self, problem: ConvProblem, traits: DeviceTraits) -> float:

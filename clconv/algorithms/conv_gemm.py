@@ -27,7 +27,8 @@ LAUNCH_SECONDS = 5e-6
 
 def machine_of(traits: DeviceTraits) -> Machine:
     start = traits.start
-    return Machine(traits.compute_units, start.rate, start.bytes_per_second * traits.compute_units)
+    units = max(1, traits.compute_units // start.units_per_group)
+    return Machine(units, start.rate * start.units_per_group, start.bytes_per_second * traits.compute_units)
 
 
 def estimate(problem: ConvProblem, params: ConvGemmParams, machine: Machine, share: float | None = None) -> float:

@@ -80,7 +80,7 @@ def is_flat(problem: ConvProblem, tile: GemmTile) -> bool:
         return problem.channels // problem.geometry.groups % tile.columns != 0
     roles = Roles.of(problem)
     inputs = roles.inputs
-    if problem.spec(roles.source).nbytes >= 2**32:
+    if any(problem.spec(name).nbytes >= 2**32 for name in problem.inputs):
         return False
     return table_rows(problem, tile) > 0 and round_up(inputs, tile.depth) > WORTH_FLAT * inputs
 

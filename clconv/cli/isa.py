@@ -35,6 +35,10 @@ def isa(problem: str | None, names: str | None, algorithm: str | None, file: str
 
     if suite == (problem is not None):
         raise click.UsageError("give a PROBLEM, or --suite without one")
+    if suite and (algorithm or asm):
+        raise click.UsageError("--suite takes neither --algorithm nor --asm: it compiles the chosen kernels of many layers")
+    if asm and file == "-":
+        raise click.UsageError("--asm does not go into the list that --json prints: give --json a FILE")
     targets = [target_named(name.strip()) for name in names.split(",")] if names else list(TARGETS)
     if suite:
         run_suite(targets, file)
@@ -112,13 +116,15 @@ def run_suite(targets: list[Target], file: str | None) -> None:
     if file is not None:
         write_json(rows, file)
     out = verdicts(rows)
-    click.echo(f"{len(asked)} layers and passes, {compiled.cache_info().currsize} different kernels")
-    click.echo("share of multiply-adds in the inner loop, geometric mean and least:")
+    beside = file == "-"  # a list on the standard output stays one
+    click.echo(f"{len(asked)} layers and passes, {compiled.cache_info().currsize} different kernels", err=beside)
+    click.echo("share of multiply-adds in the inner loop, geometric mean and least:", err=beside)
     for v in out:
         floor = FLOORS[v.kind]
         click.echo(
             f"{v.target:14} {v.kind:17} {v.kernels:4} kernels  {v.mean:.3f} (at least {floor:.2f})  least {v.least:.3f}  "
-            f"spilling {v.spilling}  {'ok' if v.holds else 'MISSED'}"
+            f"spilling {v.spilling}  {'ok' if v.holds else 'MISSED'}",
+            err=beside,
         )
     if not all(v.holds for v in out):
         raise click.ClickException("a floor is missed: see MISSED above; `clconv isa PROBLEM --asm` shows a loop")

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+from clconv.errors import BuildError
 from clconv.isa.compiled import Compiled, Loop, back_edges, inner_loop, run, tool
 
 LOCAL_OF_UNIT = 131072
@@ -31,6 +32,8 @@ def compile_kernel(source: Path, symbol: str, arch: str, items: int) -> Compiled
     )  # fmt: skip
     texts = [path.read_text(errors="replace") for path in sorted((folder / "dump").glob("*.asm"))]
     own = [text for text in texts if symbol in text]
+    if not own:
+        raise BuildError(f"{arch}, {symbol}: ocloc wrote no assembly into its dump; its version may not know IGC_ShaderDumpEnable")
     return read(log, max(own, key=width_of), local_bytes(folder / "dump"), items)
 
 

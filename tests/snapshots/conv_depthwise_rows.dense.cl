@@ -24,7 +24,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_depthwise_rows conv_depthwise_rows_fda82c3e2f0b
+#define conv_depthwise_rows conv_depthwise_rows_116b979531b6
 
 __kernel WORK_GROUP
 void conv_depthwise_rows(
@@ -62,7 +62,7 @@ void conv_depthwise_rows(
             if (row < 0 || row >= height) continue;
             const int from = map_at + row * width;
             int c = 0;
-            for (; c < inner && from + c + LANES <= size; c += LANES) {
+            for (; c < inner && c <= size - LANES - (from); c += LANES) {
                 const vec near = READ(x + from + c);
                 WRITE_LANES(LANE_IDS < (mask)(inner - c) ? near : (vec)(0.0f), line + PAD_W + c);
             }
@@ -95,7 +95,7 @@ void conv_depthwise_rows(
             const int row_at = (plane * p_count + p0 + p) * q_count;
             for (int q = 0; q < q_count; q += LANES) {
                 const int at = row_at + q;
-                const int whole = at + LANES <= end;
+                const int whole = at <= end - LANES;
                 const int live = q_count - q < LANES ? q_count - q : LANES;
                 vec value;
                 value = READ_LANES(totals + p * pitch + q);

@@ -24,7 +24,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_depthwise_rows conv_depthwise_rows_e6977b232d7f
+#define conv_depthwise_rows conv_depthwise_rows_ce40171d5654
 
 __kernel WORK_GROUP
 void conv_depthwise_rows(
@@ -62,7 +62,7 @@ void conv_depthwise_rows(
             if (row < 0 || row >= height) continue;
             const int from = map_at + row * width;
             int c = 0;
-            for (; c < inner && from + c + 2 * LANES <= size; c += 2 * LANES) {
+            for (; c < inner && c <= size - 2 * LANES - (from); c += 2 * LANES) {
                 const vec near = READ(x + from + c);
                 const vec far = READ(x + from + c + LANES);
                 const vec even = (vec)(near.even, far.even), odd = (vec)(near.odd, far.odd);
@@ -98,7 +98,7 @@ void conv_depthwise_rows(
             const int row_at = (plane * p_count + p0 + p) * q_count;
             for (int q = 0; q < q_count; q += LANES) {
                 const int at = row_at + q;
-                const int whole = at + LANES <= end;
+                const int whole = at <= end - LANES;
                 const int live = q_count - q < LANES ? q_count - q : LANES;
                 vec value;
                 value = READ_LANES(totals + p * pitch + q);

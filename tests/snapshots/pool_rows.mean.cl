@@ -25,7 +25,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define pool_rows pool_rows_7f4d8118885c
+#define pool_rows pool_rows_bb226c7d1d4b
 
 // Of the elements start, start + step, ... of a window of `taps`, those from `low` to below `high`.
 #define BELOW(start, limit, step, taps)     ((limit) <= (start) ? 0 : ((limit) - (start) + (step) - 1) / (step) < (taps) ? ((limit) - (start) + (step) - 1) / (step) : (taps))
@@ -63,7 +63,7 @@ void pool_rows(
         } else {
             const int from = (plane * height + top + begin * DILATION_H) * width;
             int c = 0;
-            for (; c < inner && from + (count - 1) * DILATION_H * width + c + 2 * LANES <= size; c += 2 * LANES) {
+            for (; c < inner && c <= size - 2 * LANES - (from + (count - 1) * DILATION_H * width); c += 2 * LANES) {
                 vec near = READ(x + from + 0 * DILATION_H * width + c);
                 for (int r = 1; r < count; ++r) {
                     const vec more = READ(x + from + r * DILATION_H * width + c);
@@ -92,7 +92,7 @@ void pool_rows(
             const int row_at = task * q_count;
             for (int q = 0; q < q_count; q += LANES) {
                 const int at = row_at + q;
-                const int whole = at + LANES <= end;
+                const int whole = at <= end - LANES;
                 const int live = q_count - q < LANES ? q_count - q : LANES;
                 vec value;
                 value = READ_LANES(line + q);
