@@ -101,9 +101,10 @@ def test_drivers_names_tell_the_class(platform: str, device: str, name: str) -> 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_small_grids_split_their_sums_and_large_ones_do_not(name: str) -> None:
-    assert GEMM.defaults(asked("n1c2048i7x7k512f1x1"), gpu(name)).parts > 1
-    assert GEMM.defaults(asked("n32c128i56x56k128f3x3p1"), gpu(name)).parts == 1
-    assert GEMM.defaults(asked("n32c64i56x56k64f3x3p1", Pass.BACKWARD_WEIGHTS), gpu(name)).parts > 1
+    device = gpu(name, 64 * START_TILES[name].units_per_group)
+    assert GEMM.defaults(asked("n1c2048i7x7k512f1x1"), device).parts > 1
+    assert GEMM.defaults(asked("n32c128i56x56k128f3x3p1"), device).parts == 1
+    assert GEMM.defaults(asked("n32c64i56x56k64f3x3p1", Pass.BACKWARD_WEIGHTS), device).parts > 1
 
 
 @pytest.mark.parametrize("name", CLASSES)

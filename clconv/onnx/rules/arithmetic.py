@@ -96,7 +96,8 @@ def where(call: Call) -> Node:
     values = (condition, call.value(1), call.value(2))
     rank = max(value.ndim for value in values)
     result: Node = F.where(*(aligned(value, rank, "Where") for value in values))
-    return result
+    halves = {str(value.dtype) for value in values[1:]} == {"float16"}  # the condition's type is none of the result's
+    return F.cast(result, "float16") if halves else result
 
 
 def clip(call: Call) -> Node:
@@ -121,11 +122,13 @@ def cast(call: Call) -> Node:
     return _as_type(call, to, f"attribute to is {to}")
 
 
-def cast_like(call: Call) -> Node:
-    """To the element type of the second input, which on the device is one of those that are computed there."""
-    like = call.value(1)
+def cast_like(call: Call) -> Node | np.ndarray:
+    """To the element type of the second input, which on the device is one of those that are computed there. What is known stays known."""
+    known, like = call.value(0), call.value(1)
     _check_rounding(call)
     if isinstance(like, Node):
+        if not isinstance(known, Node):
+            return known.astype(like.dtype)
         result: Node = F.cast(call.node(0), like.dtype)
         return result
     named = {"bool": BOOL, "float32": FLOAT, "float16": FLOAT16, "float64": DOUBLE, "bfloat16": BFLOAT16}

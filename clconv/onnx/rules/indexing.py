@@ -200,6 +200,8 @@ def concat(call: Call) -> Node:
     axis = call.axis(call.attributes.integer("axis", 1 if call.version < 4 else None), nodes[0].ndim)
     if any(node.ndim != nodes[0].ndim for node in nodes):
         raise call.error(f"inputs of shape {', '.join(str(node.shape) for node in nodes)} must have the same number of axes")
+    if all(str(call.value(i).dtype) == "float16" for i in range(len(nodes))):  # constants stand in the graph as float32
+        nodes = [F.cast(node, "float16") for node in nodes]
     filled = [node for node in nodes if node.shape[axis]] or nodes[:1]
     if len(filled) == 1:
         return filled[0]
