@@ -19,7 +19,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from clconv.errors import ClconvError
+from clconv.errors import ClconvError, DeviceError
 from clconv.onnx import backend
 
 # fmt: off
@@ -140,3 +140,11 @@ def test_every_case(queue: Any, kind: str, least: int) -> None:
     cases = list(official(kind))
     assert len(cases) >= least
     check(cases)
+
+
+def test_without_a_device_none_is_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Any:
+        raise DeviceError("no OpenCL device")
+
+    monkeypatch.setattr(backend, "list_devices", none)
+    assert not backend.supports_device("CPU")

@@ -15,7 +15,7 @@ from clconv import nn
 from clconv.errors import DeviceError, OnnxError
 from clconv.onnx import load
 from clconv.onnx.budget import STEPS
-from clconv.onnx.estimate import result_bytes
+from clconv.onnx.estimate import result_bytes, result_steps
 from clconv.onnx.host import evaluate
 from clconv.onnx.model import Attribute, Operation
 from clconv.runtime.context import traits_of
@@ -34,6 +34,7 @@ def folded(op_type: str, operands: dict[str, np.ndarray], opset: int = 17, **att
 
 ONES = np.ones(2**17, np.int64)
 SMALL = np.ones((1, 1, 4, 4), np.int32)
+BYTES, ONE, ZERO = np.ones((1, 1, 32, 32), np.uint8), np.float32(1), np.uint8(0)
 BOMBS: dict[str, tuple[str, Any]] = {
     "tile": ("Tile: asks for 8796093022208 bytes", folded("Tile", {"a": ints(1), "r": ints(2**40)})),
     "expand": ("Expand: asks for 8796093022208 bytes", folded("Expand", {"a": ints(1), "s": ints(2**20, 2**20)})),
@@ -47,6 +48,18 @@ BOMBS: dict[str, tuple[str, Any]] = {
     "loops": ("MaxPool: would take 1073741824 steps", folded("MaxPool", {"a": np.ones((1, 1, 2**10, 2**10))}, kernel_shape=[32, 32])),
     "parts": ("Split: would take 67108864 steps", folded("Split", {"a": ONES}, opset=18, num_outputs=2**20)),
     "resize": ("Resize: asks for", folded("Resize", {"a": SMALL, "": ints(), "s": np.array([1, 1, 1e5, 1e5], np.float32)})),
+    "normalised": (
+        "BatchNormalization: asks for 137438953472 bytes",
+        folded("BatchNormalization", {"a": ONES.reshape(-1, 1), "b": ONES, "c": ONES, "d": ONES, "e": ONES}),
+    ),
+    "integers": ("ConvInteger: would take", folded("ConvInteger", {"a": np.ones((1, 1, 2**10, 2**10), np.uint8), "w": BYTES})),
+    "quantised": (
+        "QLinearConv: would take",
+        folded(
+            "QLinearConv",
+            {"a": np.ones((1, 1, 2**10, 2**10), np.uint8), "b": ONE, "c": ZERO, "w": BYTES, "e": ONE, "p": ZERO} | {"g": ONE, "h": ZERO},
+        ),
+    ),
     "table": ("Tile: asks for 8589934592 bytes", one("Tile", (1, 4), {"r": ints(1, 2**28)})),
     "mirror": ("Pad: asks for 8589934624 bytes", one("Pad", (1, 4), {"p": ints(0, 2**30, 0, 0)}, mode="edge")),
     "zeros": ("ReduceMax: asks for 8589934588 bytes", one("ReduceMax", (2**31 - 1, 0), axes=[1])),
@@ -80,7 +93,7 @@ def test_max_bytes_bounds_what_the_file_holds() -> None:
     with pytest.raises(OnnxError, match="made by hand: tensor 'w': asks for 864 bytes, 0 of the 800 that the file may take are taken"):
         load(proto, max_bytes=800)
     assert load(proto, max_bytes=864).max_bytes == 864
-    for wrong in (0, -1, 1.5, "1"):
+    for wrong in (0, -1, 1.5, "1", True):
         with pytest.raises(OnnxError, match="max_bytes must be a number of bytes from 1 on"):
             load(proto, max_bytes=wrong)  # type: ignore[arg-type]
 
@@ -120,6 +133,20 @@ OPERANDS: dict[str, tuple[str, dict[str, Any], list[np.ndarray]]] = {
     "MaxPool": ("MaxPool", {"kernel_shape": (2, 2), "pads": (1, 1, 1, 1)}, [SMALL.astype(np.uint8)]),
     "Conv": ("Conv", {"pads": (1, 1, 1, 1)}, [SMALL.astype(np.float64), np.ones((3, 1, 2, 2))]),
     "ConvTranspose": ("ConvTranspose", {"strides": (3, 3)}, [SMALL.astype(np.float64), np.ones((1, 2, 4, 4))]),
+    "ConvInteger": ("ConvInteger", {"pads": (1, 1, 1, 1)}, [SMALL.astype(np.uint8), np.ones((3, 1, 2, 2), np.uint8)]),
+    "QLinearConv": (
+        "QLinearConv",
+        {"pads": (1, 1, 1, 1)},
+        [SMALL.astype(np.uint8), ONE, ZERO, np.ones((3, 1, 2, 2), np.uint8), ONE, ZERO, ONE, ZERO],
+    ),
+    "Mod": ("Mod", {}, [np.ones((30, 1), np.int64), np.ones((1, 40), np.int64)]),
+    "Clip": ("Clip", {}, [np.ones((30, 1)), np.zeros((1, 40))]),
+    "And": ("And", {}, [np.ones((30, 1), bool), np.ones((1, 40), bool)]),
+    "Or": ("Or", {}, [np.ones((30, 1), bool), np.ones((1, 40), bool)]),
+    "Xor": ("Xor", {}, [np.ones((30, 1), bool), np.ones((1, 40), bool)]),
+    "BatchNormalization": ("BatchNormalization", {}, [np.ones((30, 1)), *[np.ones(40)] * 4]),
+    "InstanceNormalization": ("InstanceNormalization", {}, [np.ones((30, 1, 2)), np.ones(40), np.ones(40)]),
+    "LayerNormalization": ("LayerNormalization", {}, [np.ones((30, 1), np.float32), np.ones((1, 40), np.float32)]),
     "Concat": ("Concat", {"axis": 0}, [np.ones((2, 3)), np.ones((4, 3))]),
 }
 
@@ -133,6 +160,13 @@ def test_estimates_are_bounds(what: str) -> None:
     operation = Operation(op_type, "", tuple(f"v{i}" for i in range(len(values))), ("y",), attributes)
     (made,) = evaluate(operation, 17, values)
     assert made.nbytes <= result_bytes(operation, values) <= 40 * made.nbytes
+
+
+def test_steps_of_a_causal_convolution() -> None:
+    operation = Operation("CausalConvWithState", "", ("x", "w"), ("y", "state"), {})
+    x, w = np.ones((1, 2, 10), np.float32), np.ones((2, 1, 30), np.float32)
+    assert result_steps(operation, [x, w]) >= 2 * 10 * 30
+    assert result_bytes(operation, [x, w]) >= 4 * 2 * (10 + 29)
 
 
 def test_steps_are_counted_together() -> None:

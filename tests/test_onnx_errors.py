@@ -109,6 +109,54 @@ ATTRIBUTES: dict[str, Any] = {
 }
 
 
+TEXTS, COMPLEX = np.full(4, "a", object), np.full(4, 1 + 2j, np.complex64)
+NOT_REAL: dict[str, tuple[str, Any]] = {
+    **{
+        f"{op_type} {array.dtype}": (f"here: {op_type}: takes real numbers, got an array of {array.dtype}", (op_type, array))
+        for op_type in ("Add", "Pow", "MatMul", "Max", "PRelu", "Where", "LayerNormalization")
+        for array in (TEXTS, COMPLEX)
+    },
+    "Upsample": ("here: Upsample: input 1 must hold numbers, got complex64 of shape (4,)", ("Upsample", COMPLEX)),
+}
+
+
+@pytest.mark.parametrize("what", NOT_REAL)
+def test_tensors_that_hold_no_real_numbers(what: str) -> None:
+    sentence, (op_type, array) = NOT_REAL[what]
+    names = ["a", "x", "x"] if op_type == "Where" else ["x", "a"]
+    node = helper.make_node(op_type, names, ["y"], name="here")
+    proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (4,)}, {"a": array}, opset=9 if op_type == "Upsample" else 17)
+    proto.graph.node[0].CopyFrom(node)
+    with pytest.raises(OnnxError) as caught:
+        load(proto)
+    assert str(caught.value) == f"made by hand: {sentence}"
+
+
+@pytest.mark.parametrize("array", [TEXTS, COMPLEX], ids=str)
+def test_outputs_that_hold_no_real_numbers(array: np.ndarray) -> None:
+    proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (4,)}, {"a": array})
+    proto.graph.output.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, None))
+    with pytest.raises(OnnxError, match="made by hand: output 'a': takes real numbers, got an array of "):
+        load(proto)
+
+
+def test_scales_that_are_complex_are_refused_before_they_fold() -> None:
+    nodes = [helper.make_node("Upsample", ["c", "a"], ["t"], name="here"), helper.make_node("Add", ["x", "t"], ["y"])]
+    proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (1,)}, {"a": COMPLEX, "c": normal(1, 1, 2, 2)}, opset=9)
+    proto.graph.node[0].CopyFrom(nodes[0])
+    proto.graph.node.append(nodes[1])
+    with pytest.raises(OnnxError, match="here: Upsample: "):
+        load(proto)
+
+
+@pytest.mark.parametrize("array", [ints(3_000_000_000, -1), np.array([3_000_000_000, 1], np.uint32)], ids=str)
+def test_whole_numbers_beyond_int32_do_not_wrap(array: np.ndarray) -> None:
+    (y,) = load(one("Add", (2,), {"a": array})).trace((2,)).outputs
+    constant = y.inputs[1]
+    assert constant.dtype == "float32"
+    np.testing.assert_array_equal(constant["value"], array.astype(np.float32))
+
+
 def opened(proto: Any) -> Any:
     """`proto` with the output y, whatever its shape."""
     if not proto.graph.output:
@@ -148,7 +196,10 @@ def structure() -> dict[str, tuple[str, Any]]:
     shapeless.graph.input[0].type.tensor_type.ClearField("shape")
     damaged = model([helper.make_node("Add", ["x", "a"], ["y"])], {"x": (2, 2)}, {"a": normal(2, 2)})
     damaged.graph.initializer[0].raw_data = b"123"
+    outside = one("Relu", (2, 2))
+    outside.graph.node[0].attribute.append(onnx.AttributeProto(name="alpha", type=onnx.AttributeProto.FLOAT, ref_attr_name="a"))
     return {
+        "reference": ("attribute alpha takes 'a' of a function, but is in none", outside),
         "order": ("Relu 'here' reads 'x', which no input, initializer or earlier node gives", opened(model([relu], {}, outputs=()))),
         "twice": ("Relu 'here' gives 'y', which is made already", opened(model([relu, relu], {"x": (2, 2)}, outputs=()))),
         "output": ("output 'z' is given by no node", _with_output(model([relu], {"x": (2, 2)}), "z")),
@@ -161,6 +212,7 @@ def structure() -> dict[str, tuple[str, Any]]:
         "no graph": ("model: not an ONNX model: it has no graph", b""),
         "kind": ("load: takes a path, bytes or an onnx.ModelProto, got int", 3),
         "path": ("nowhere.onnx: cannot be read: No such file or directory", Path("nowhere.onnx")),
+        "no path": ("'a\\x00b.onnx': cannot be read: embedded null byte", "a\0b.onnx"),
     }
 
 
@@ -181,6 +233,16 @@ def test_a_file_that_is_not_well_formed(what: str) -> None:
     with pytest.raises(OnnxError) as caught:
         load(given)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["m.json", "m.textproto", "m.onnxtxt"])
+def test_a_name_does_not_choose_the_format(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(one("Relu", (2, 2)).SerializeToString())
+    assert load(path).input_shape == (2, 2)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(OnnxError, match="not an ONNX model"):
+        load(path)
 
 
 def test_a_file_must_say_its_operator_set() -> None:

@@ -90,9 +90,10 @@ def input_node(name: str, spec: TensorSpec) -> Node:
 
 
 def constant_node(value: np.ndarray) -> Node:
-    """A small array fixed at compile time: float32, or int32 for whole numbers."""
+    """A small array fixed at compile time: float32, or int32 for whole numbers that fit it."""
     array = np.asarray(value)
-    dtype = "int32" if array.dtype.kind in "iu" else "float32"
+    fits = array.dtype.kind in "iu" and all(-(2**31) <= int(n) < 2**31 for n in (array.min(initial=0), array.max(initial=0)))
+    dtype = "int32" if fits else "float32"
     array = np.array(array, dtype, order="C")
     return Node("constant", (), {"value": array}, (TensorSpec(array.shape, dtype),))
 

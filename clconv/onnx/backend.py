@@ -15,7 +15,7 @@ import onnx.helper
 from onnx import TensorProto, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
-from clconv.errors import OnnxError
+from clconv.errors import ClconvError, OnnxError
 from clconv.graph.compile import Run, compile_graph
 from clconv.graph.node import Node, input_node
 from clconv.graph.trace import Graph, recording
@@ -104,7 +104,7 @@ class ClconvBackend(Backend):
         """Whether there is an OpenCL device; ONNX's names of devices ("CPU", "CUDA") do not say which."""
         try:
             return device.partition(":")[0] == "CPU" and bool(list_devices())
-        except OnnxError:
+        except ClconvError:
             return False
 
     @classmethod

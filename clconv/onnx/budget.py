@@ -15,7 +15,6 @@ FOLDED_BYTES = 2**30
 STEPS = 2**25
 """What is looped over on the host may take that many iterations, a million of which are a second or so."""
 
-
 MOST_AXES = 32
 """numpy, which works shapes out, has 64."""
 
@@ -71,7 +70,7 @@ class Budget:
 
 
 def check_max_bytes(max_bytes: int | None) -> None:
-    if max_bytes is not None and (not isinstance(max_bytes, int) or max_bytes < 1):
+    if max_bytes is not None and (not isinstance(max_bytes, int) or isinstance(max_bytes, bool) or max_bytes < 1):
         raise OnnxError(f"load: max_bytes must be a number of bytes from 1 on, or None, got {max_bytes!r}")
 
 

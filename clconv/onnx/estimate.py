@@ -20,10 +20,13 @@ PRODUCTS_A_STEP = 256
 """Of whole numbers, for which there is no BLAS."""
 
 Values = Sequence[np.ndarray | None]
-WINDOWS = ("AveragePool", "Conv", "ConvTranspose", "LRN", "LpPool", "MaxPool", "MaxUnpool")
+WEIGHTS = {"CausalConvWithState": 1, "Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
+"""Which operand of a convolution holds its weights."""
+
+WINDOWS = (*WEIGHTS, "AveragePool", "LRN", "LpPool", "MaxPool", "MaxUnpool")
 BROADCASTING = (
-    "Add", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum",
-    "Where",
+    "Add", "And", "Clip", "Div", "Equal", "Greater", "GreaterOrEqual", "LayerNormalization", "Less", "LessOrEqual", "Max", "Mean", "Min",
+    "Mod", "Mul", "Or", "PRelu", "Pow", "RMSNormalization", "Sub", "Sum", "Where", "Xor",
 )  # fmt: skip
 
 
@@ -35,7 +38,11 @@ def result_bytes(operation: Operation, values: Values) -> int:
     """
     given = [value for value in values if value is not None]
     elements = _ELEMENTS.get(operation.op_type, _same)(operation, given)
-    wide = 8 if operation.op_type in ("Cast", "ConstantOfShape", "Shape") else max((value.itemsize for value in given), default=8)
+    wide = (
+        8
+        if operation.op_type in ("Cast", "ConstantOfShape", "ConvInteger", "Shape")
+        else max((value.itemsize for value in given), default=8)
+    )
     return elements * wide
 
 
@@ -53,8 +60,13 @@ def result_steps(operation: Operation, values: Values) -> int:
     if operation.op_type not in WINDOWS:
         return 0
     kernel = math.prod(_numbers(operation, "kernel_shape")) * max((1, *_numbers(operation, "size")))
-    weights = given[1].size if operation.op_type in ("Conv", "ConvTranspose") and len(given) > 1 else 1
-    return _windows(operation, given) * max(1, kernel, weights)
+    weights = _weights(operation, given)
+    return _windows(operation, given) * max(1, kernel, 1 if weights is None else weights.size)
+
+
+def _weights(operation: Operation, values: Sequence[np.ndarray]) -> np.ndarray | None:
+    slot = WEIGHTS.get(operation.op_type)
+    return values[slot] if slot is not None and slot < len(values) else None
 
 
 def _same(operation: Operation, values: Sequence[np.ndarray]) -> int:
@@ -77,6 +89,11 @@ def _whole(array: np.ndarray) -> list[int]:
 def _broadcast(operation: Operation, values: Sequence[np.ndarray]) -> int:
     shapes = [value.shape[::-1] for value in values]
     return math.prod(max(sizes) for sizes in zip_longest(*shapes, fillvalue=1))
+
+
+def _by_channels(operation: Operation, values: Sequence[np.ndarray]) -> int:
+    """As if each number of the others met every element."""
+    return values[0].size * max((1, *(value.size for value in values[1:])))
 
 
 def _expand(operation: Operation, values: Sequence[np.ndarray]) -> int:
@@ -143,13 +160,13 @@ def _gather(operation: Operation, values: Sequence[np.ndarray]) -> int:
 
 
 def _windows(operation: Operation, values: Sequence[np.ndarray]) -> int:
-    """Each position of the padded map once; a transposed one takes its strides, kernel and added rows too."""
+    """Each position of the padded map once; one that is transposed or keeps a state takes its strides, kernel and added rows too."""
     shape, channels = values[0].shape, 1
-    growing = operation.op_type in ("ConvTranspose", "MaxUnpool")
+    growing = operation.op_type in ("CausalConvWithState", "ConvTranspose", "MaxUnpool")
     if operation.op_type == "MaxUnpool" and len(values) > 2:
         return math.prod(_whole(values[2]))
-    if len(values) > 1 and operation.op_type in ("Conv", "ConvTranspose"):
-        channels = max(values[1].shape[:2], default=1)
+    if (weights := _weights(operation, values)) is not None:
+        channels = max(weights.shape[:2], default=1)
     rank = max(0, len(shape) - 2)
     strides, added = _numbers(operation, "strides"), sum(_numbers(operation, "pads")) + sum(_numbers(operation, "output_shape"))
     if growing:
@@ -162,10 +179,12 @@ def _windows(operation: Operation, values: Sequence[np.ndarray]) -> int:
 _ELEMENTS: dict[str, Callable[[Operation, Sequence[np.ndarray]], int]] = {
     **dict.fromkeys(BROADCASTING, _broadcast),
     **dict.fromkeys(WINDOWS, _windows),
+    "BatchNormalization": _by_channels,
     "ConstantOfShape": _of_shape,
     "Expand": _expand,
     "Gather": _gather,
     "Gemm": _matmul,
+    "InstanceNormalization": _by_channels,
     "MatMul": _matmul,
     "Pad": _pad,
     "Range": _range,
@@ -173,4 +192,3 @@ _ELEMENTS: dict[str, Callable[[Operation, Sequence[np.ndarray]], int]] = {
     "Tile": _tile,
     "Upsample": _resize,
 }
-

@@ -18,7 +18,7 @@ def declare(operation: Operation, values: Sequence[np.ndarray | None], budget: B
     """Takes from `budget` what `evaluate` will make and loop over; raises OnnxError where that is too much."""
     try:
         nbytes, steps = result_bytes(operation, values), result_steps(operation, values)
-    except (IndexError, ValueError, OverflowError) as error:
+    except (IndexError, ValueError, OverflowError, TypeError, AttributeError) as error:
         raise OnnxError(f"{operation.op_type}: cannot be computed: operands say no size ({error})") from error
     budget.take(nbytes, operation.op_type)
     budget.work(steps, operation.op_type)

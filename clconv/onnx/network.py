@@ -97,7 +97,7 @@ class OnnxNetwork(Network):
 
     def forward(self, *inputs: Node) -> Any:
         """The operations of the file one after another; those whose operands are all known are computed here and now."""
-        outputs = tuple(as_node(value) for value in self.values(*inputs))
+        outputs = tuple(as_node(v, f"output {name!r}") for name, v in zip(self.output_names, self.values(*inputs), strict=True))
         return outputs if len(outputs) > 1 else outputs[0]
 
     def values(self, *inputs: Node) -> tuple[Value, ...]:

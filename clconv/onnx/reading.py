@@ -70,11 +70,16 @@ def _parsed(onnx: Any, source: Any) -> tuple[Any, str, Path | None]:
     if name is None:
         raise OnnxError(f"load: takes a path, bytes or an onnx.ModelProto, got {type(source).__name__}")
     try:
-        proto = onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(source, load_external_data=False)
+        if isinstance(source, bytes):
+            proto = onnx.load_model_from_string(source)
+        else:  # of this format, whatever the name ends in
+            proto = onnx.load(source, format="protobuf", load_external_data=False)
     except DecodeError as error:
         raise OnnxError(f"{name}: not an ONNX model ({error}); it was cut off, or is of another format") from error
     except OSError as error:
         raise OnnxError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # names that no file can have
+        raise OnnxError(f"{name!r}: cannot be read: {error}") from error
     if not len(proto.graph.node) and not len(proto.graph.output):
         raise OnnxError(f"{name}: not an ONNX model: it has no graph")
     return proto, str(name), None if isinstance(source, bytes) else Path(os.fspath(source)).parent
@@ -144,6 +149,8 @@ def _first_twice(names: Iterable[str]) -> str | None:
 
 
 def _attribute(onnx: Any, attribute: Any, name: str, folder: Path | None, budget: Budget) -> Attribute:
+    if attribute.ref_attr_name:
+        raise OnnxError(f"{name}: attribute {attribute.name} takes {attribute.ref_attr_name!r} of a function, but is in none")
     kind = KINDS.get(attribute.type)
     if kind is None:
         return Attribute(onnx.AttributeProto.AttributeType.Name(attribute.type).lower(), None)

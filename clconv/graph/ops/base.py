@@ -53,6 +53,10 @@ def register(op: Op) -> Op:
     return op
 
 
+NOT_REAL = "cOSUmM"
+"""Kinds of NumPy's types that float32 cannot stand for: complex numbers, objects, texts and times."""
+
+
 def as_node(value: object, what: str = "") -> Node:
     """Nodes as they are, parameters as their node, numbers and small arrays as constants; `what` is the operation, for the error."""
     if isinstance(value, Node):
@@ -62,6 +66,8 @@ def as_node(value: object, what: str = "") -> Node:
         return node
     if isinstance(value, int | float | np.ndarray | np.generic):
         array = np.asarray(value, "float32" if isinstance(value, int | float) else None)
+        if array.dtype.kind in NOT_REAL:
+            raise ArrayError(f"{what}{': ' if what else ''}takes real numbers, got an array of {array.dtype}")
         return constant_node(array)
     raise ArrayError(
         f"{what}{': ' if what else ''}expected an array on a device, a graph node, a parameter or a number, got {type(value).__name__}; "

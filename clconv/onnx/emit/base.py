@@ -16,7 +16,6 @@ Rules = dict[str, Rule]
 # Reductions other than ReduceSum have had their axes as an input since this operator set; before, as an attribute.
 AXES_ARE_INPUT = 18
 
-
 # Where a slice ends that goes on to the end of its axis.
 ENDLESS = 2**63 - 1
 

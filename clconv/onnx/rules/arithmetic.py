@@ -71,7 +71,7 @@ def power(call: Call) -> Node:
     """Whole exponents that are known become products."""
     exponent = call.value(1)
     if not isinstance(exponent, Node) and exponent.size == 1:
-        base, number = call.node(0), float(exponent.reshape(()))
+        base, number = call.node(0), float(call.node(1)["value"].reshape(()))
         known: dict[float, Callable[[Any], Any]] = {1.0: lambda x: x, 2.0: F.square, 0.5: F.sqrt, -1.0: F.reciprocal}
         if number in known and exponent.ndim <= base.ndim:
             result: Node = known[number](base)
@@ -92,7 +92,7 @@ def remainder(call: Call) -> Node:
 def where(call: Call) -> Node:
     condition = call.value(0)
     if not isinstance(condition, Node):
-        condition = np.asarray(condition, np.float32)
+        condition = call.node(0)["value"].astype(np.float32)
     values = (condition, call.value(1), call.value(2))
     rank = max(value.ndim for value in values)
     result: Node = F.where(*(aligned(value, rank, "Where") for value in values))

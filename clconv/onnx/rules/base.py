@@ -80,6 +80,13 @@ class Call:
             raise self.error(f"input {index} must be a list of whole numbers, got {array.dtype} of shape {array.shape}")
         return tuple(int(n) for n in array.reshape(-1))
 
+    def numbers(self, index: int) -> tuple[float, ...]:
+        """An input that holds numbers known before anything runs."""
+        array = self.array(index)
+        if array.dtype.kind not in "iufb":
+            raise self.error(f"input {index} must hold numbers, got {array.dtype} of shape {array.shape}")
+        return tuple(float(v) for v in array.reshape(-1))
+
     def number(self, index: int) -> float:
         """An input that holds one number known before anything runs."""
         array = self.array(index)

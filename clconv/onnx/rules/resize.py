@@ -37,7 +37,7 @@ def resize(call: Call) -> Node:
     if call.version >= 18:
         axes = [call.axis(a, x.ndim) for a in read.integers("axes", None, tuple(range(x.ndim)))]
         policy = read.text("keep_aspect_ratio_policy", "stretch", POLICIES)
-    region = tuple(float(v) for v in call.array(1).reshape(-1)) if call.has(1) else ()
+    region = call.numbers(1) if call.has(1) else ()
     sizes = call.integers(3) if call.has(3) and call.array(3).size else None
     scales = _scales(call, 2) if call.has(2) and call.array(2).size else None
     if (sizes is None) == (scales is None):
@@ -46,7 +46,7 @@ def resize(call: Call) -> Node:
 
 
 def _scales(call: Call, index: int) -> list[float]:
-    values = [float(v) for v in call.array(index).reshape(-1)]
+    values = list(call.numbers(index))
     if not values or not all(np.isfinite(v) and v > 0 for v in values):
         raise call.error(f"scales {values} must be above 0")
     return values
