@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+LONGEST = 4000
+"""Characters of an OnnxError."""
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would act upon.
+
+    >>> printable("a\\x1b[2J")
+    'a\\\\x1b[2J'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 class ClconvError(Exception):
     """Base of every exception that clconv raises on purpose."""
@@ -44,4 +56,13 @@ class FallbackWarning(UserWarning):
 
 
 class OnnxError(ClconvError, ValueError):
-    """An ONNX file that is damaged, breaks ONNX's rules, or uses what is not supported; or a network that ONNX cannot hold."""
+    """An ONNX file that is damaged, breaks ONNX's rules, or uses what is not supported; or a network that ONNX cannot hold.
+
+    The message shows names of the file escaped, and leaves the middle out where it is longer than LONGEST.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST * 3 // 4]} ... {text[5 - LONGEST // 4 :]}"
+        return printable(text)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 import clconv.onnx
 from clconv import nn
+from clconv.cli.run import _classes
 from clconv.graph.compile import compile
+from tests.onnx_support import ints, model
 from tests.test_cli import answer, refusal
 
 
@@ -82,6 +86,33 @@ def test_refusals_say_what_to_do(folder: Path, tmp_path: Path) -> None:
     assert "not an ONNX model" in refusal("run", str(folder / "labels.txt"), "--list")
     pair = ("--mean", "1,2", "--input", str(folder / "dark.png"))
     assert "must hold one number, or one for each of 3 channels" in refusal("run", model, *pair)
+
+
+def test_results_without_elements_or_axes(folder: Path, tmp_path: Path) -> None:
+    """And an input of whole numbers."""
+    ids = model([helper.make_node("Gather", ["table", "x"], ["y"])], {"x": (3,)}, {"table": np.arange(4, dtype=np.int64)}, ())
+    ids.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    ids.graph.output.append(helper.make_tensor_value_info("y", TensorProto.INT64, None))
+    np.save(tmp_path / "ids.npy", np.array([3, 0, 1]))
+    onnx.save(ids, tmp_path / "ids.onnx")
+    asked = ("run", str(tmp_path / "ids.onnx"), "--fallback", "host", "--input", str(tmp_path / "ids.npy"))
+    assert "y (3,): from 0 to 3" in answer(*asked)
+    empty = model([helper.make_node("TopK", ["x", "k"], ["y", "i"], name="top")], {"x": (1, 3, 8, 8)}, {"k": ints(0)})
+    onnx.save(empty, tmp_path / "empty.onnx")
+    asked = ("run", str(tmp_path / "empty.onnx"), "--fallback", "host", "--input")
+    assert "y (1, 3, 8, 0)\n" in answer(*asked, str(folder / "x.npy"))
+    assert "y (1, 3, 8, 0)\n" in answer(*asked, str(folder / "dark.png"))
+    _classes(np.array(0.5), None, 1)
+
+
+def test_what_the_host_computes_is_said_when_it_is_found(tmp_path: Path) -> None:
+    """Where sizes are open, that is when it is compiled."""
+    onnx.save(model([helper.make_node("Det", ["x"], ["y"], name="det"),
+                     helper.make_node("TopK", ["y", "k"], ["z", "i"], name="top")], {"x": ("n", "m", "m")}, {"k": ints(1)}, ("z",)),
+              tmp_path / "open.onnx")  # fmt: skip
+    np.save(tmp_path / "x.npy", np.ones((2, 2, 2), np.float32))
+    text = answer("run", str(tmp_path / "open.onnx"), "--fallback", "host", "--input", str(tmp_path / "x.npy"))
+    assert text.count("FallbackWarning: ") == 1 and "z (1,): from 0 to 0" in text
 
 
 def test_a_model_may_not_take_more_than_allowed(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper
 
 import clconv
 from clconv import nn
-from clconv.errors import DeviceError, OnnxError
+from clconv.errors import DeviceError, FallbackWarning, OnnxError
 from clconv.onnx import load
 from clconv.onnx.budget import STEPS
 from clconv.onnx.estimate import result_bytes, result_steps
@@ -114,6 +115,22 @@ def test_max_bytes_bounds_what_the_network_takes(queue: Any, monkeypatch: pytest
             clconv.compile(load(proto), (1, 4, 60, 60), queue, max_bytes=asked)
     with pytest.raises(DeviceError, match="the network asks for .* max_bytes allows 1000: "):
         clconv.compile(nn.ReLU(), (1, 4, 60, 60), queue, max_bytes=1000)
+
+
+def test_stages_of_a_network_with_a_host_part_are_counted_together(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clconv.graph.compile.Executor", lambda *arguments: None)
+    nodes = [helper.make_node("Relu", ["x"], ["a"], name="first"), helper.make_node("Det", ["a"], ["b"], name="det"),
+             helper.make_node("Exp", ["b"], ["y"], name="last")]  # fmt: skip
+    proto = model(nodes, {"x": (1000, 2, 2)})
+    for most in (39_999, 40_000):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FallbackWarning)
+            net = load(proto, max_bytes=most, fallback="host")
+        if most == 40_000:
+            assert clconv.compile(net, (1000, 2, 2), queue).options.max_bytes == most
+            continue
+        with pytest.raises(OnnxError, match="^made by hand: last: the network asks for 40000 .*, earlier stages 32000.* allows 39999"):
+            clconv.compile(net, (1000, 2, 2), queue)
 
 
 OPERANDS: dict[str, tuple[str, dict[str, Any], list[np.ndarray]]] = {

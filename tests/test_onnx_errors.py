@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 import clconv
 import clconv.functional as F
 from clconv import nn
-from clconv.errors import ClconvError, GeometryError, OnnxError
+from clconv.errors import LONGEST, ClconvError, GeometryError, OnnxError
 from clconv.onnx import load, save, to_model
 from clconv.onnx.reading import read
 from tests.onnx_support import ints, model, normal, one
@@ -340,6 +340,14 @@ def test_saving_needs_a_network_a_shape_and_a_place(tmp_path: Path) -> None:
     with pytest.raises(OnnxError, match="cannot be written: No such file or directory"):
         save(nn.ReLU(), tmp_path / "none" / "a.onnx", (1, 2))
     assert not list(tmp_path.iterdir())
+
+
+def test_messages_have_an_end() -> None:
+    """What is left out is in the middle: the place and what to do are at the ends."""
+    with pytest.raises(OnnxError) as caught:
+        load(one("Conv", (1, 1, 4, 4), {"w": normal(1, 1, 3, 3)}, pads=[1] * 200_000))
+    text = str(caught.value)
+    assert text.startswith("made by hand: ") and " ... " in text and len(text) == LONGEST
 
 
 def test_an_onnx_error_is_one_of_clconvs() -> None:

@@ -192,6 +192,15 @@ def test_inputs_of_whole_numbers_are_taken_or_given_before() -> None:
     assert not any(n.op == "host" for n in topological(net.with_values(ids=ids).trace({}).outputs))
 
 
+@pytest.mark.parametrize("op_type, gates, most", [("LSTM", 4, 3), ("GRU", 3, 2)])
+def test_outputs_that_the_operator_does_not_have(op_type: str, gates: int, most: int) -> None:
+    names = ["y", "h", "c", "d"][: most + 1]
+    tensors = {"W": normal(1, 4 * gates, 2), "R": normal(1, 4 * gates, 4)}
+    proto = model([node(op_type, ["x", "W", "R"], names, hidden_size=4, name="here")], {"x": (3, 1, 2)}, tensors)
+    with pytest.raises(OnnxError, match=f"here: {op_type}: gives {most} outputs, the node names {most + 1}"):
+        evaluate(hosted(proto), normal(3, 1, 2))
+
+
 def test_what_neither_knows_is_named_and_the_error_tells_of_the_fallback() -> None:
     nodes = [node("Attention", ["x"], ["a"], domain="com.microsoft", name="mine"), node("Det", ["a"], ["y"], name="det")]
     proto = model(nodes, {"x": (2, 2)}, outputs=())

@@ -11,6 +11,7 @@ import pytest
 from onnx import helper
 
 import clconv
+from clconv.errors import GeometryError, OnnxError
 from clconv.graph.assembly import Assembly, Options
 from clconv.onnx import load
 from clconv.onnx.model import Operation
@@ -120,4 +121,11 @@ def test_places_are_shown_without_what_a_terminal_acts_upon(kind: str) -> None:
     net = load(network(lambda name: name + HOSTILE[kind]))
     labels = [node.label for node in net.trace((1, 4, 8, 8)).outputs[0].inputs]
     assert labels and all(label.isprintable() for label in labels)
+    assert repr(net).isprintable()
+    with pytest.raises(GeometryError) as caught:
+        net.trace((4, 8, 8))
+    assert str(caught.value).isprintable()
+    with pytest.raises(OnnxError) as refused:
+        load(model([helper.make_node(f"No{HOSTILE[kind]}", ["x"], ["y"], domain=f"d{HOSTILE[kind]}")], {"x": (1,)}))
+    assert str(refused.value).isprintable() and str(net.refusal("\x1b[2J")).endswith(r": \x1b[2J")
     assert Operation("Relu", "größe/1", ("x",), ("y",), {}).place == "größe/1"

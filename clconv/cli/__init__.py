@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-from clconv.errors import ClconvError
+from clconv.errors import ClconvError, printable
 
 # name -> (module:function, the line shown by --help)
 COMMANDS = {
@@ -51,7 +51,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ClconvError as error:
-            raise Refused(str(error)) from error
+            raise Refused("\n".join(map(printable, str(error).split("\n")))) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,22 +72,27 @@ def run(
     import numpy as np
 
     from clconv.cli.run_list import print_graph
+    from clconv.errors import printable
     from clconv.graph.compile import compile
+    from clconv.onnx import load
     from clconv.runtime.context import default_queue
 
     if not (source or listed or explain):
         raise click.UsageError("give --input, --list or --explain")
     if profile and not source:
         raise click.UsageError("--profile needs an --input to run on")
-    net = _loaded(model, fallback, max_bytes)
+    with _said():
+        net = load(model, max_bytes=max_bytes, fallback=fallback)
     is_array = source is not None and source.suffix.lower() == ".npy"
-    array = _array(source) if source and is_array else None
+    array = _array(source, net) if source and is_array else None
     shape = tuple(array.shape) if array is not None else _shape(net, size)
     if listed:
-        print_graph(net, shape, default_queue(device))
+        with _said():
+            print_graph(net, shape, default_queue(device))
     if not (source or explain):
         return
-    compiled = compile(net, shape, default_queue(device))
+    with _said():
+        compiled = compile(net, shape, default_queue(device))
     if explain:
         click.echo(compiled.explain())
     if source is None:
@@ -98,27 +105,33 @@ def run(
     results = results if isinstance(results, tuple) else (results,)
     if output is not None:
         np.save(output, results[0].get())
-        click.echo(f"{output}: {net.output_names[0]} {results[0].shape}")
+        click.echo(f"{output}: {printable(net.output_names[0])} {results[0].shape}")
     elif is_array:
         for name, result in zip(net.output_names, results, strict=True):
-            click.echo(f"{name} {result.shape}: from {result.get().min():.6g} to {result.get().max():.6g}")
+            click.echo(f"{printable(name)} {result.shape}{_range(result.get())}")
+    elif not results[0].size:
+        click.echo(f"{printable(net.output_names[0])} {results[0].shape}")
     else:
         _classes(results[0].get(), labels, top)
 
 
-def _loaded(model: Path, fallback: Literal["host"] | None, max_bytes: int | None) -> OnnxNetwork:
-    """The network; what the host computes of it is said in a line of its own."""
-    from clconv.onnx import load
-
+@contextmanager
+def _said() -> Iterator[None]:
+    """What turns out to be computed on the host is said in a line of its own."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        net = load(model, max_bytes=max_bytes, fallback=fallback)
+        yield
     for warning in caught:
         click.echo(f"{warning.category.__name__}: {warning.message}", err=True)
-    return net
 
 
-def _array(path: Path) -> np.ndarray:
+def _range(values: np.ndarray) -> str:
+    """The smallest and the largest of what there is."""
+    return f": from {float(values.min()):.6g} to {float(values.max()):.6g}" if values.size else ""
+
+
+def _array(path: Path, net: OnnxNetwork) -> np.ndarray:
+    """The array in the type of the first input."""
     import numpy as np
 
     from clconv.errors import DataError
@@ -129,7 +142,7 @@ def _array(path: Path) -> np.ndarray:
         raise DataError(f"{path}: cannot be read as an array: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise DataError(f"{path}: must hold one array of numbers")
-    return array.astype(np.float32)
+    return array.astype(next((net.input_type(name) for name in net.dimensions), "float32"))
 
 
 def _shape(net: OnnxNetwork, size: int | None) -> tuple[int, ...]:
@@ -161,7 +174,7 @@ def _classes(scores: np.ndarray, labels: Path | None, top: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    values = scores[0].reshape(-1).astype(np.float64)
+    values = np.atleast_1d(scores)[0].reshape(-1).astype(np.float64)
     if not (values.min() >= 0 and abs(values.sum() - 1) < 1e-3):
         values = np.exp(values - values.max())
         values /= values.sum()

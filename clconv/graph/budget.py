@@ -21,9 +21,9 @@ def device_bytes(assembly: Assembly) -> dict[str, int]:
     }
 
 
-def over_budget(assembly: Assembly, asked: int | None, there: int) -> str | None:
-    """Why the graph must not be allocated, or None. `asked` is what it may take, None for what is `there`."""
-    parts = device_bytes(assembly)
+def over_budget(assembly: Assembly, asked: int | None, there: int, taken: int = 0) -> str | None:
+    """Why the graph must not be allocated, or None. `asked` is what it may take, None for what is `there`; other stages have `taken`."""
+    parts = device_bytes(assembly) | {"earlier stages": taken}
     total, most = sum(parts.values()), min(there, there if asked is None else asked)
     if total <= most:
         return None

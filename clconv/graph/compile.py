@@ -12,7 +12,7 @@ from typing import Any
 from clconv.codegen.plan import KernelSource
 from clconv.errors import ArrayError, DeviceError, UnsupportedError
 from clconv.graph.assembly import Assembly, Options
-from clconv.graph.budget import over_budget
+from clconv.graph.budget import device_bytes, over_budget
 from clconv.graph.explain import Profile, explain, profile_of
 from clconv.graph.network import Network, Parameter, Shapes
 from clconv.graph.node import Node
@@ -49,11 +49,19 @@ class Variant:
 class Run:
     """A compiled graph: call it with arrays. Calls from several threads are serialised.
 
-    Inputs may be NumPy arrays or pyopencl arrays, views too; results are pyopencl arrays that belong to the caller.
+    Inputs may be NumPy arrays or pyopencl arrays, views too; results are pyopencl arrays that belong to the caller. `taken` bytes of
+    what the network may take on the device are other stages' already.
     """
 
-    def __init__(self, graph: Graph, queue: Any, options: Options = Options(), network: Network | None = None) -> None:  # noqa: B008
-        self.graph, self.queue, self.options, self.network = graph, queue, options, network
+    def __init__(
+        self,
+        graph: Graph,
+        queue: Any,
+        options: Options = Options(),  # noqa: B008
+        network: Network | None = None,
+        taken: int = 0,
+    ) -> None:
+        self.graph, self.queue, self.options, self.network, self._taken = graph, queue, options, network, taken
         check_graph(graph)
         check_algorithms(options.algorithms, graph)
         self.traits = traits_of(device_of(queue))
@@ -95,9 +103,14 @@ class Run:
         asked = self.options.max_bytes
         if asked is None and self.network is not None:
             asked = self.network.max_bytes
-        error = over_budget(assembly, asked, self.traits.global_memory_bytes)
+        error = over_budget(assembly, asked, self.traits.global_memory_bytes, self._taken)
         if error:
             raise self.network.refusal(error) if self.network is not None else DeviceError(error)
+
+    @property
+    def declared_bytes(self) -> int:
+        """What it takes on the device, as it was added up before anything was allocated."""
+        return sum(device_bytes(self._main.assembly).values())
 
     def retune(self) -> int:
         """Choose again by what the tuning database holds now, and build whatever that needs; the number of operations that changed.

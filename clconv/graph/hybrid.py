@@ -36,21 +36,26 @@ class HybridRun(Run):
     """
 
     def __init__(self, graph: Graph, queue: Any, options: Options = Options(), network: Network | None = None) -> None:  # noqa: B008
-        self.graph, self.queue, self.options, self.network = graph, queue, options, network
         check_graph(graph)
         check_algorithms(options.algorithms, graph)
         if options.max_bytes is None and network is not None:
             options = replace(options, max_bytes=network.max_bytes)
+        self.graph, self.queue, self.options, self.network = graph, queue, options, network
         self.traits = traits_of(device_of(queue))
         self.input_names = tuple(node["name"] for node in graph.inputs)
         self.seed = 0
         self.calls = 0
         self._lock = threading.Lock()
-        self._stages = [
-            (stage, Run(stage.graph, queue, _matching(options, stage.graph)) if isinstance(stage, DeviceStage) else None)
-            for stage in stages(graph)
-        ]
-        self.runs = [run for _, run in self._stages if run is not None]
+        self._stages: list[tuple[Stage, Run | None]] = []
+        self.runs: list[Run] = []
+        taken = 0
+        for stage in stages(graph):
+            run = None
+            if isinstance(stage, DeviceStage):
+                run = Run(stage.graph, queue, _matching(options, stage.graph), network, taken)
+                taken += run.declared_bytes
+                self.runs.append(run)
+            self._stages.append((stage, run))
         self._host_nodes = [node for stage, _ in self._stages if isinstance(stage, HostStage) for node in stage.nodes]
         self._copies: dict[int, Run] = {}
         for node in graph.outputs:

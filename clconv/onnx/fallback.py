@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clconv.errors import ArrayError, ClconvError, FallbackWarning, OnnxError, UnsupportedError
+from clconv.errors import ArrayError, ClconvError, FallbackWarning, OnnxError, UnsupportedError, printable
 from clconv.graph.node import Node
 from clconv.graph.ops.host import OPEN, SEQUENCE, host, on_device
 from clconv.onnx.hosted import Hosted
@@ -55,7 +55,7 @@ class Fallback:
         if new:
             listed = "; ".join(f"{op_type} ({', '.join(places)})" for op_type, places in new.items())
             message = f"{self.source}: computed on the host, as fallback=\"host\" allows, slowly and without gradients: {listed}"
-            warnings.warn(message, FallbackWarning, stacklevel=_callers_level())
+            warnings.warn(printable(message), FallbackWarning, stacklevel=_callers_level())
 
 
 def _callers_level() -> int:

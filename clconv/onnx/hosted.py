@@ -48,6 +48,9 @@ class Hosted:
             said = str(error).partition("\n")[0] or repr(error)
             shapes = ", ".join(f"{name} {value.dtype}{value.shape}" for name, value in given.items() if isinstance(value, np.ndarray))
             raise OnnxError(f"{self.node.place}: {self.node.op_type}: cannot be computed on the host from ({shapes}): {said}") from error
+        if len(results) < len(self.node.outputs):
+            said = f"gives {len(results)} outputs, the node names {len(self.node.outputs)}"
+            raise OnnxError(f"{self.node.place}: {self.node.op_type}: {said}")
         return tuple(result if isinstance(result, list) or result is None else np.asarray(result) for result in results)
 
     def _typed(self, name: str, value: Any) -> Any:

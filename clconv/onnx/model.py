@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from clconv.errors import printable
+
 Dimensions = tuple[int | str, ...]
 
 
@@ -43,8 +45,7 @@ class Operation:
 
         What a terminal would act upon is escaped.
         """
-        name = self.name or next((name for name in self.outputs if name), self.op_type)
-        return name if name.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+        return printable(self.name or next((name for name in self.outputs if name), self.op_type))
 
 
 @dataclass(frozen=True)

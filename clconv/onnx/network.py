@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clconv.errors import ClconvError, GeometryError, OnnxError
+from clconv.errors import ClconvError, GeometryError, OnnxError, printable
 from clconv.graph.network import Network, Parameter
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
@@ -108,7 +108,7 @@ class OnnxNetwork(Network):
         except ClconvError as error:
             written = ", ".join(f"{name} ({', '.join(map(str, sizes))})" for name, sizes in self.dimensions.items())
             if tuple(node.shape for node in inputs) != tuple(self.dimensions.values()):
-                error.args = (f"{error}; the file was written for {written}",)
+                error.args = (printable(f"{error}; the file was written for {written}"),)
             raise
 
     def _outputs(self, inputs: tuple[Node, ...]) -> tuple[Value, ...]:
@@ -180,14 +180,15 @@ class OnnxNetwork(Network):
     def _check_inputs(self, inputs: tuple[Node, ...]) -> None:
         if len(inputs) != len(self.dimensions):
             raise GeometryError(
-                f"{self._source}: takes {len(self.dimensions)} inputs ({', '.join(self.dimensions)}), got shapes for {len(inputs)}; "
-                "give a dict of shapes by name"
+                printable(f"{self._source}: takes {len(self.dimensions)} inputs ({', '.join(self.dimensions)}), ")
+                + f"got shapes for {len(inputs)}; give a dict of shapes by name"
             )
         host = self.host_inputs()
         for (name, sizes), node in zip(self.dimensions.items(), inputs, strict=True):
             if node.ndim != len(sizes):
                 raise GeometryError(
-                    f"{self._source}: input {name!r} has {len(sizes)} axes ({', '.join(map(str, sizes))}), got shape {node.shape}"
+                    printable(f"{self._source}: input {name!r} has {len(sizes)} axes ({', '.join(map(str, sizes))}), ")
+                    + f"got shape {node.shape}"
                 )
             check_shape(node.shape, f"{self._source}: input {name!r} is")
             if name in host:
@@ -209,7 +210,7 @@ class OnnxNetwork(Network):
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name} ({', '.join(map(str, sizes))})" for name, sizes in self.dimensions.items())
-        return f"OnnxNetwork({self._source}: {inputs} -> {', '.join(self.output_names)}; {len(self._operations)} operations)"
+        return printable(f"OnnxNetwork({self._source}: {inputs} -> {', '.join(self.output_names)}; {len(self._operations)} operations)")
 
 
 def _by_rule(rule: Rule, call: Call) -> tuple[Value, ...]:
