@@ -10,7 +10,7 @@ import glob
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,8 @@ DEVIATING = {
         "what the device computes is not made a type of 8 bits or fewer but the whole numbers of 8",
     r"test_training_dropout(_default)?(_mask)?": "random numbers are the library's own, not NumPy's",
 }  # fmt: skip
-ROUNDED = {
-    "test_attention_4d_causal_fp16_expanded": "rounded to half after sums in float32, two units in the last place off on some devices",
-}
+ROUNDED = {"test_attention_4d_causal_fp16_expanded": 2e-3}
+"""Relative bounds of cases in half precision that ask for less than two units in the last place (1e-3): their steps round otherwise here."""
 
 Arrays = list[np.ndarray]
 
@@ -127,8 +126,9 @@ def deviates(name: str) -> bool:
 
 
 def check(cases: Sequence[Case]) -> None:
-    wrong = {case.name: said for case in cases if (said := disagreement(case)) is not None}
-    unexpected = {name: said for name, said in wrong.items() if not deviates(name) and name not in ROUNDED}
+    bounded = [replace(case, rtol=ROUNDED.get(case.name, case.rtol)) for case in cases]
+    wrong = {case.name: said for case in bounded if (said := disagreement(case)) is not None}
+    unexpected = {name: said for name, said in wrong.items() if not deviates(name)}
     assert not unexpected, "\n".join(f"{name}: {said[:300]}" for name, said in unexpected.items())
     mended = [case.name for case in cases if deviates(case.name) and case.name not in wrong]
     assert not mended, f"these pass now: {', '.join(mended)}"
