@@ -45,7 +45,7 @@ DEVIATING = {
     r"test_training_dropout(_default)?(_mask)?": "random numbers are the library's own, not NumPy's",
 }  # fmt: skip
 ROUNDED = {"test_attention_4d_causal_fp16_expanded": 2e-3}
-"""Relative bounds of cases in half precision that ask for less than two units in the last place (1e-3): their steps round otherwise here."""
+"""Relative bounds of cases in half precision, two units in the last place, where 1e-3 is asked: their steps round otherwise here."""
 
 Arrays = list[np.ndarray]
 
