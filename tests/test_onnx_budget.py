@@ -16,7 +16,7 @@ from clconv import nn
 from clconv.errors import DeviceError, FallbackWarning, OnnxError
 from clconv.onnx import load
 from clconv.onnx.budget import STEPS
-from clconv.onnx.estimate import result_bytes
+from clconv.onnx.estimate import result_bytes, result_steps
 from clconv.onnx.host import evaluate
 from clconv.onnx.model import Attribute, Operation
 from clconv.runtime.context import traits_of
@@ -35,6 +35,9 @@ def folded(op_type: str, operands: dict[str, np.ndarray], opset: int = 17, **att
 
 ONES = np.ones(2**17, np.int64)
 SMALL = np.ones((1, 1, 4, 4), np.int32)
+PLANE = np.ones((1, 1, 2**10, 2**10), np.uint8)
+ONE, ZERO = np.float32(1), np.uint8(0)
+QUANTA = {"a": PLANE, "s": ONE, "z": ZERO, "w": PLANE[:, :, :8, :8], "q": ONE, "u": ZERO, "v": ONE, "o": ZERO}
 BOMBS: dict[str, tuple[str, Any]] = {
     "tile": ("Tile: asks for 8796093022208 bytes", folded("Tile", {"a": ints(1), "r": ints(2**40)})),
     "expand": ("Expand: asks for 8796093022208 bytes", folded("Expand", {"a": ints(1), "s": ints(2**20, 2**20)})),
@@ -46,6 +49,8 @@ BOMBS: dict[str, tuple[str, Any]] = {
     "pad": ("Pad: asks for 8796160131200 bytes", folded("Pad", {"a": SMALL, "p": ints(0, 0, 2**20, 0, 0, 0, 0, 2**20)})),
     "windows": ("MaxPool: asks for", folded("MaxPool", {"a": SMALL.astype(np.uint8)}, kernel_shape=[3, 3], pads=[2**20] * 4)),
     "loops": ("MaxPool: would take 1073741824 steps", folded("MaxPool", {"a": np.ones((1, 1, 2**10, 2**10))}, kernel_shape=[32, 32])),
+    "whole": ("ConvInteger: would take 67108864 steps", folded("ConvInteger", {"a": PLANE, "w": PLANE[:, :, :8, :8]})),
+    "quanta": ("QLinearConv: would take 67108864 steps", folded("QLinearConv", QUANTA)),
     "parts": ("Split: would take 67108864 steps", folded("Split", {"a": ONES}, opset=18, num_outputs=2**20)),
     "resize": ("Resize: asks for", folded("Resize", {"a": SMALL, "": ints(), "s": np.array([1, 1, 1e5, 1e5], np.float32)})),
     "table": ("Tile: asks for 8589934592 bytes", one("Tile", (1, 4), {"r": ints(1, 2**28)})),
@@ -104,6 +109,12 @@ def test_max_bytes_bounds_what_the_network_takes(queue: Any, monkeypatch: pytest
         clconv.compile(nn.ReLU(), (1, 4, 60, 60), queue, max_bytes=1000)
 
 
+def test_what_the_host_computes_of_known_values_is_counted() -> None:
+    nodes = [helper.make_node("HannWindow", ["n"], ["w"], name="here"), helper.make_node("Add", ["x", "w"], ["y"])]
+    with pytest.raises(OnnxError, match="here: HannWindow: asks for 12000000 bytes, 8 of the 10000 that the file may take are taken"):
+        load(model(nodes, {"x": (1,)}, {"n": np.int64(3_000_000)}), max_bytes=10_000, fallback="host")
+
+
 def test_stages_of_a_network_with_a_host_part_are_counted_together(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clconv.graph.compile.Executor", lambda *arguments: None)
     nodes = [helper.make_node("Relu", ["x"], ["a"], name="first"), helper.make_node("Det", ["a"], ["b"], name="det"),
@@ -136,6 +147,7 @@ OPERANDS: dict[str, tuple[str, dict[str, Any], list[np.ndarray]]] = {
     "Sizes": ("Resize", {}, [SMALL.astype(np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32), ints(1, 1, 9, 8)]),
     "MaxPool": ("MaxPool", {"kernel_shape": (2, 2), "pads": (1, 1, 1, 1)}, [SMALL.astype(np.uint8)]),
     "Conv": ("Conv", {"pads": (1, 1, 1, 1)}, [SMALL.astype(np.float64), np.ones((3, 1, 2, 2))]),
+    "ConvInteger": ("ConvInteger", {"pads": (1, 1, 1, 1)}, [SMALL.astype(np.uint8), np.ones((3, 1, 2, 2), np.uint8)]),
     "ConvTranspose": ("ConvTranspose", {"strides": (3, 3)}, [SMALL.astype(np.float64), np.ones((1, 2, 4, 4))]),
     "Concat": ("Concat", {"axis": 0}, [np.ones((2, 3)), np.ones((4, 3))]),
 }
@@ -150,6 +162,12 @@ def test_estimates_are_bounds(what: str) -> None:
     operation = Operation(op_type, "", tuple(f"v{i}" for i in range(len(values))), ("y",), attributes)
     (made,) = evaluate(operation, 17, values)
     assert made.nbytes <= result_bytes(operation, values) <= 40 * made.nbytes
+
+
+def test_a_causal_convolution_is_counted() -> None:
+    row = np.ones((1, 1, 2**10), np.float32)
+    operation = Operation("CausalConvWithState", "", ("x", "w"), ("y", "state"), {})
+    assert result_steps(operation, [row, row]) == 2**20 and result_bytes(operation, [row, row]) == row.nbytes
 
 
 def test_steps_are_counted_together() -> None:

@@ -20,7 +20,13 @@ PRODUCTS_A_STEP = 256
 """Of whole numbers, for which there is no BLAS."""
 
 Values = Sequence[np.ndarray | None]
-WINDOWS = ("AveragePool", "Conv", "ConvTranspose", "LRN", "LpPool", "MaxPool", "MaxUnpool")
+WIDER = ("Cast", "ConstantOfShape", "ConvInteger", "Shape")
+"""What may give a wider type than it gets."""
+
+WEIGHTS = {"CausalConvWithState": 1, "Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
+"""Which operand has a convolution's weights."""
+
+WINDOWS = ("AveragePool", "LRN", "LpPool", "MaxPool", "MaxUnpool", *WEIGHTS)
 BROADCASTING = (
     "Add", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum",
     "Where",
@@ -35,7 +41,7 @@ def result_bytes(operation: Operation, values: Values) -> int:
     """
     given = [value for value in values if value is not None]
     elements = _ELEMENTS.get(operation.op_type, _same)(operation, given)
-    wide = 8 if operation.op_type in ("Cast", "ConstantOfShape", "Shape") else max((value.itemsize for value in given), default=8)
+    wide = 8 if operation.op_type in WIDER else max((value.itemsize for value in given), default=8)
     return elements * wide
 
 
@@ -53,8 +59,14 @@ def result_steps(operation: Operation, values: Values) -> int:
     if operation.op_type not in WINDOWS:
         return 0
     kernel = math.prod(_numbers(operation, "kernel_shape")) * max((1, *_numbers(operation, "size")))
-    weights = given[1].size if operation.op_type in ("Conv", "ConvTranspose") and len(given) > 1 else 1
-    return _windows(operation, given) * max(1, kernel, weights)
+    weights = _weights(operation, given)
+    return _windows(operation, given) * max(1, kernel, 1 if weights is None else weights.size)
+
+
+def _weights(operation: Operation, values: Sequence[np.ndarray]) -> np.ndarray | None:
+    """A convolution's weights."""
+    slot = WEIGHTS.get(operation.op_type)
+    return values[slot] if slot is not None and slot < len(values) else None
 
 
 def _same(operation: Operation, values: Sequence[np.ndarray]) -> int:
@@ -148,8 +160,8 @@ def _windows(operation: Operation, values: Sequence[np.ndarray]) -> int:
     growing = operation.op_type in ("ConvTranspose", "MaxUnpool")
     if operation.op_type == "MaxUnpool" and len(values) > 2:
         return math.prod(_whole(values[2]))
-    if len(values) > 1 and operation.op_type in ("Conv", "ConvTranspose"):
-        channels = max(values[1].shape[:2], default=1)
+    if (weights := _weights(operation, values)) is not None:
+        channels = max(weights.shape[:2], default=1)
     rank = max(0, len(shape) - 2)
     strides, added = _numbers(operation, "strides"), sum(_numbers(operation, "pads")) + sum(_numbers(operation, "output_shape"))
     if growing:
