@@ -108,16 +108,17 @@ class Placement:
     def _known(self, function: Hosted) -> tuple[Value, ...]:
         """What is computed here and now, counted as soon as ONNX can say how much it will be."""
         what = function.operation
-        types = {name: type_of(value) for name, value in function.known.items()}
         try:
+            types = {name: type_of(value) for name, value in function.known.items()}
             found = inferred([node_proto(function.node)], types, function.known, function.opsets)
-        except OnnxError:
-            found = {}
-        specs = [_spec(kind) for kind in found.values() if _is_tensor(kind) and _has_shape(kind)]
+            specs = [_spec(kind) for kind in found.values() if _is_tensor(kind) and _has_shape(kind)]
+        except (OnnxError, KeyError, TypeError, ValueError):  # the last three where a type has no name
+            specs = []
         said = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs if OPEN not in spec.shape)
         self._budget.take(said, what)
         results = function([])
-        made = [array for result in results for array in (result if isinstance(result, list) else [result]) if array is not None]
+        parts = [part for result in results for part in (result if isinstance(result, list) else [result])]
+        made = [part for part in parts if isinstance(part, np.ndarray)]
         for array in made:
             check_shape(array.shape, f"{what}: gives")
         self._budget.take(max(0, sum(array.nbytes for array in made) - said), what)

@@ -235,4 +235,4 @@ def check_traceable(net: OnnxNetwork, source: str) -> None:
         net.trace({name: tuple(int(n) for n in sizes) for name, sizes in shapes.items()})
     except ClconvError as error:
         said = str(error)
-        raise OnnxError(said if said.startswith(f"{source}: ") else f"{source}: {said}") from error
+        raise OnnxError(said if said.startswith(printable(f"{source}: ")) else f"{source}: {said}") from error
