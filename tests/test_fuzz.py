@@ -27,6 +27,7 @@ def test_every_mutation_is_tried() -> None:
 def dying_and_hanging(seed: int, numbers: range, connection: Connection) -> None:
     """Dies of the second mutant, of the third in ONNX Runtime, and hangs at the fourth."""
     for number in numbers:
+        connection.send(("made", ("seed", f"mutation {number}")))
         connection.send(("stage", "ONNX Runtime" if number == 2 else "run"))
         if number in (1, 2):
             os._exit(11)
@@ -40,6 +41,7 @@ def dying_and_hanging(seed: int, numbers: range, connection: Connection) -> None
 def test_what_becomes_of_the_process_is_seen() -> None:
     found = list(reports(1, range(4), dying_and_hanging, seconds=1))
     assert [(r.number, r.kind) for r in found] == [(0, "agreed"), (1, "failed"), (2, "alone"), (3, "failed")]
+    assert [r.history for r in found[1:]] == [("seed", f"mutation {n}") for n in (1, 2, 3)]
     assert found[1].said == "run: the process ended with 11" and found[3].said == "run: nothing for 1 s"
 
 

@@ -36,6 +36,8 @@ def folded(op_type: str, operands: dict[str, np.ndarray], opset: int = 17, **att
 ONES = np.ones(2**17, np.int64)
 SMALL = np.ones((1, 1, 4, 4), np.int32)
 BYTES, ONE, ZERO = np.ones((1, 1, 32, 32), np.uint8), np.float32(1), np.uint8(0)
+PLANE = np.ones((1, 1, 2**10, 2**10), np.uint8)
+QUANTA = {"a": PLANE, "s": ONE, "z": ZERO, "w": PLANE[:, :, :8, :8], "q": ONE, "u": ZERO, "v": ONE, "o": ZERO}
 BOMBS: dict[str, tuple[str, Any]] = {
     "tile": ("Tile: asks for 8796093022208 bytes", folded("Tile", {"a": ints(1), "r": ints(2**40)})),
     "expand": ("Expand: asks for 8796093022208 bytes", folded("Expand", {"a": ints(1), "s": ints(2**20, 2**20)})),
@@ -47,6 +49,8 @@ BOMBS: dict[str, tuple[str, Any]] = {
     "pad": ("Pad: asks for 8796160131200 bytes", folded("Pad", {"a": SMALL, "p": ints(0, 0, 2**20, 0, 0, 0, 0, 2**20)})),
     "windows": ("MaxPool: asks for", folded("MaxPool", {"a": SMALL.astype(np.uint8)}, kernel_shape=[3, 3], pads=[2**20] * 4)),
     "loops": ("MaxPool: would take 1073741824 steps", folded("MaxPool", {"a": np.ones((1, 1, 2**10, 2**10))}, kernel_shape=[32, 32])),
+    "whole": ("ConvInteger: would take 67108864 steps", folded("ConvInteger", {"a": PLANE, "w": PLANE[:, :, :8, :8]})),
+    "quanta": ("QLinearConv: would take 67108864 steps", folded("QLinearConv", QUANTA)),
     "parts": ("Split: would take 67108864 steps", folded("Split", {"a": ONES}, opset=18, num_outputs=2**20)),
     "resize": ("Resize: asks for", folded("Resize", {"a": SMALL, "": ints(), "s": np.array([1, 1, 1e5, 1e5], np.float32)})),
     "normalised": (
@@ -115,6 +119,12 @@ def test_max_bytes_bounds_what_the_network_takes(queue: Any, monkeypatch: pytest
             clconv.compile(load(proto), (1, 4, 60, 60), queue, max_bytes=asked)
     with pytest.raises(DeviceError, match="the network asks for .* max_bytes allows 1000: "):
         clconv.compile(nn.ReLU(), (1, 4, 60, 60), queue, max_bytes=1000)
+
+
+def test_what_the_host_computes_of_known_values_is_counted() -> None:
+    nodes = [helper.make_node("HannWindow", ["n"], ["w"], name="here"), helper.make_node("Add", ["x", "w"], ["y"])]
+    with pytest.raises(OnnxError, match="here: HannWindow: asks for 12000000 bytes, 8 of the 10000 that the file may take are taken"):
+        load(model(nodes, {"x": (1,)}, {"n": np.int64(3_000_000)}), max_bytes=10_000, fallback="host")
 
 
 def test_stages_of_a_network_with_a_host_part_are_counted_together(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,13 @@ PRODUCTS_A_STEP = 256
 """Of whole numbers, for which there is no BLAS."""
 
 Values = Sequence[np.ndarray | None]
-WEIGHTS = {"CausalConvWithState": 1, "Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
-"""Which operand of a convolution holds its weights."""
+WIDER = ("Cast", "ConstantOfShape", "ConvInteger", "Shape")
+"""What may give a wider type than it gets."""
 
-WINDOWS = (*WEIGHTS, "AveragePool", "LRN", "LpPool", "MaxPool", "MaxUnpool")
+WEIGHTS = {"CausalConvWithState": 1, "Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
+"""Which operand has a convolution's weights."""
+
+WINDOWS = ("AveragePool", "LRN", "LpPool", "MaxPool", "MaxUnpool", *WEIGHTS)
 BROADCASTING = (
     "Add", "And", "Clip", "Div", "Equal", "Greater", "GreaterOrEqual", "LayerNormalization", "Less", "LessOrEqual", "Max", "Mean", "Min",
     "Mod", "Mul", "Or", "PRelu", "Pow", "RMSNormalization", "Sub", "Sum", "Where", "Xor",
@@ -38,11 +41,7 @@ def result_bytes(operation: Operation, values: Values) -> int:
     """
     given = [value for value in values if value is not None]
     elements = _ELEMENTS.get(operation.op_type, _same)(operation, given)
-    wide = (
-        8
-        if operation.op_type in ("Cast", "ConstantOfShape", "ConvInteger", "Shape")
-        else max((value.itemsize for value in given), default=8)
-    )
+    wide = 8 if operation.op_type in WIDER else max((value.itemsize for value in given), default=8)
     return elements * wide
 
 
@@ -65,6 +64,7 @@ def result_steps(operation: Operation, values: Values) -> int:
 
 
 def _weights(operation: Operation, values: Sequence[np.ndarray]) -> np.ndarray | None:
+    """A convolution's weights."""
     slot = WEIGHTS.get(operation.op_type)
     return values[slot] if slot is not None and slot < len(values) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from clconv.errors import ArrayError, ClconvError, FallbackWarning, OnnxError, UnsupportedError, printable
 from clconv.graph.node import Node
 from clconv.graph.ops.host import OPEN, SEQUENCE, host, on_device
+from clconv.onnx.budget import Budget, check_shape
 from clconv.onnx.hosted import Hosted
 from clconv.onnx.model import Model, Operation
 from clconv.onnx.protos import inferred, node_proto, tensor_type, type_of
@@ -69,8 +71,8 @@ def _callers_level() -> int:
 class Placement:
     """Where the operations of one trace are computed; remembers the ONNX types of what the host gives."""
 
-    def __init__(self, fallback: Fallback, inputs: Mapping[str, Node]) -> None:
-        self._fallback = fallback
+    def __init__(self, fallback: Fallback, inputs: Mapping[str, Node], budget: Budget) -> None:
+        self._fallback, self._budget = fallback, budget
         self._types: dict[str, Any] = {name: tensor_type(_of_file(fallback.types, name, n), n.shape) for name, n in inputs.items()}
 
     def apply(
@@ -96,11 +98,30 @@ class Placement:
         types = {name: self._type(name, node) for name, node in nodes.items()}
         function = Hosted(operation, tuple(nodes), types, known, self._fallback.opsets, reason)
         if not nodes and operation.op_type not in RANDOM:
-            return function([])
+            return self._known(function)
         outputs = self._outputs(function)
         results = host(function, list(nodes.values()), [_spec(kind) for kind in outputs])
         self._types.update(zip(operation.outputs, outputs, strict=False))
         self._fallback.places.setdefault(operation.place, (operation.op_type, reason))
+        return results
+
+    def _known(self, function: Hosted) -> tuple[Value, ...]:
+        """What is computed here and now, counted as soon as ONNX can say how much it will be."""
+        what = function.operation
+        try:
+            types = {name: type_of(value) for name, value in function.known.items()}
+            found = inferred([node_proto(function.node)], types, function.known, function.opsets)
+            specs = [_spec(kind) for kind in found.values() if _is_tensor(kind) and _has_shape(kind)]
+        except (OnnxError, KeyError, TypeError, ValueError):  # the last three where a type has no name
+            specs = []
+        said = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs if OPEN not in spec.shape)
+        self._budget.take(said, what)
+        results = function([])
+        parts = [part for result in results for part in (result if isinstance(result, list) else [result])]
+        made = [part for part in parts if isinstance(part, np.ndarray)]
+        for array in made:
+            check_shape(array.shape, f"{what}: gives")
+        self._budget.take(max(0, sum(array.nbytes for array in made) - said), what)
         return results
 
     def _type(self, name: str, node: Node) -> Any:

@@ -30,10 +30,10 @@ def load(
     the host, and later what the compiled network may on the device. By default that is half of the machine's memory, 1 GiB for computed
     constants (or twice what the file holds, if that is more), and the device's memory.
 
-    It is compiled, explained, trained and saved as a model of clconv.nn is. Its parameters are the file's float tensors, under their
-    names (also those that ConstantOfShape makes): weights and biases of convolutions, matrix products and normalisations are trained,
-    running statistics move in training, everything else stays. `outputs` names values of the file to return instead of its own outputs,
-    such as the scores before a softmax, which training wants.
+    It is compiled, explained, trained and saved as a model of clconv.nn is; with host nodes it cannot be saved. Its parameters are the
+    file's float tensors, under their names (also those that ConstantOfShape makes): weights and biases of convolutions, matrix products and
+    normalisations are trained, running statistics move in training, everything else stays. `outputs` names values of the file to return
+    instead of its own outputs, such as the scores before a softmax, which training wants.
 
     The sizes of the file are only where it starts: `input_shape` has them, and `clconv.compile` takes others wherever the operations do.
     Exporters write the batch into shapes of Reshape; such a shape follows the real batch if its first number is the file's batch and the
@@ -42,7 +42,8 @@ def load(
     `fallback="host"` lets the host compute what is not supported, one node after the other by onnx.reference, which is slow: recurrent
     layers, loops, whatever a rule refuses, and what reads whole numbers that those give. Such a network is compiled, run, explained and
     profiled like any other; no gradient leads through its host nodes, and a shape that depends on values keeps what reads it on the host.
-    One FallbackWarning lists the nodes. Loops are tried once while loading and take as long as the file says: allow it to files you trust.
+    A FallbackWarning lists the nodes as they are found: where sizes are open, when it is compiled. Loops are tried once while loading and
+    take as long as the file says, and `max_bytes` counts neither trials nor what host nodes make in a run: allow it to files you trust.
 
     Raises OnnxError for files that cannot be read or break ONNX's rules, and for operators that are not supported, all of them at once.
 

@@ -116,7 +116,8 @@ class OnnxNetwork(Network):
         values |= dict(zip(self.dimensions, inputs, strict=True))
         from_input = set(self.dimensions)
         batch, budget = self._batch(inputs), for_folding(self.max_bytes, self._tensor_bytes)
-        placement = None if self._fallback is None else Placement(self._fallback, dict(zip(self.dimensions, inputs, strict=True)))
+        given = dict(zip(self.dimensions, inputs, strict=True))
+        placement = None if self._fallback is None else Placement(self._fallback, given, budget)
         for operation in self._operations:
             with scope(operation.place):
                 results = self._apply(operation, values, from_input, batch, budget, placement)
@@ -234,4 +235,4 @@ def check_traceable(net: OnnxNetwork, source: str) -> None:
         net.trace({name: tuple(int(n) for n in sizes) for name, sizes in shapes.items()})
     except ClconvError as error:
         said = str(error)
-        raise OnnxError(said if said.startswith(f"{source}: ") else f"{source}: {said}") from error
+        raise OnnxError(said if said.startswith(printable(f"{source}: ")) else f"{source}: {said}") from error

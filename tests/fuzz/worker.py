@@ -32,7 +32,7 @@ class Report:
 
 
 def judge_all(seed: int, numbers: range, connection: Connection) -> None:
-    """Sends ("stage", text) before each step and ("report", Report) after each mutant; None at the end."""
+    """Sends ("made", history) of each mutant, ("stage", text) before each step, and ("report", Report) afterwards; None at the end."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _silence()
@@ -42,6 +42,7 @@ def judge_all(seed: int, numbers: range, connection: Connection) -> None:
     for number in numbers:
         connection.send(("stage", "make"))
         made = mutant(seed, number)
+        connection.send(("made", made.history))
         verdict = judge(made, lambda stage: connection.send(("stage", stage)))
         connection.send(("report", Report(number, verdict.kind, verdict.said, made.history)))
     connection.send(None)
@@ -59,6 +60,7 @@ def reports(seed: int, numbers: range, target: Callable[..., None] = judge_all, 
     while left:
         process, connection = _start(target, seed, left[:A_PROCESS])
         stage = "start"
+        history: tuple[str, ...] = ()
         while True:
             ended, patience = "", STARTING if stage == "start" else seconds
             try:
@@ -76,12 +78,15 @@ def reports(seed: int, numbers: range, target: Callable[..., None] = judge_all, 
                 elif message[0] == "report":
                     left = left[1:]
                     yield message[1]
+                    history = ()
+                elif message[0] == "made":
+                    history = message[1]
                 else:
                     stage = message[1]
             if ended:
                 # What ONNX Runtime dies of is not clconv's fault.
                 kind = "alone" if stage == "ONNX Runtime" else "failed"
-                yield Report(left[0], kind, f"{stage}: {ended}", ())
+                yield Report(left[0], kind, f"{stage}: {ended}", history)
                 left = left[1:]
                 break
 
