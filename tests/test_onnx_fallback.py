@@ -17,7 +17,7 @@ import clconv.functional as F
 from clconv.errors import FallbackWarning, OnnxError, UnsupportedError
 from clconv.graph.hybrid import HybridRun
 from clconv.graph.node import topological
-from clconv.onnx import OnnxNetwork, load
+from clconv.onnx import OnnxNetwork, load, to_model
 from clconv.onnx.backend import prepare
 from clconv.tensor import TensorSpec
 from clconv.train import SGD
@@ -250,3 +250,12 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     table = answer("run", str(path), "--list", "--fallback", "host")
     assert next(line for line in table.splitlines() if line.startswith("lstm")).split()[1:4] == ["LSTM", "64x1x1x4", "host"]
     assert "FallbackWarning: " in table and "LSTM (lstm)" in table
+
+
+def test_inputs_of_types_that_only_the_host_knows_are_not_saved() -> None:
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 3]), helper.make_tensor_value_info("n", TensorProto.INT64, [2])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 3])]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "graph", inputs, outputs)
+    net = load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), fallback="host")
+    with pytest.raises(OnnxError, match=r"types that only the host knows: n \(int64\)"):
+        to_model(net)

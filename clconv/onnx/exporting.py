@@ -76,6 +76,8 @@ def _exported(net: Network, input_shape: Shapes | None, batch: str | None) -> tu
     graph, twins = _traced(net, input_shape, batch)
     nodes = topological(graph.outputs)
     _check_supported(nodes)
+    if lost := [f"{node['name']} ({node.dtype})" for node in graph.inputs if node.dtype not in TYPES]:
+        raise OnnxError(f"save: inputs of types that only the host knows: {', '.join(lost)}; keep the file that the network came from")
     writer = Writer(net, version_for(nodes), nodes, twins)
     for node in graph.inputs:
         writer.end(node, writer.unique(node["name"]))

@@ -19,16 +19,33 @@ def _attribute(node: Node, name: str, default: Any) -> Any:
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 
 
+def _version(proto: Any) -> int:
+    return next((int(entry.version) for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 1)
+
+
+def _pad(proto: Any, source: str, pads: list[int], target: str, constant: Callable[[np.ndarray], str]) -> Node:
+    """What to add is an attribute before operator set 11."""
+    if _version(proto) < 11:
+        return helper.make_node("Pad", [source], [target], pads=pads)
+    return helper.make_node("Pad", [source, constant(np.array(pads))], [target])
+
+
+def _channels(proto: Any, source: str, first: int, end: int, target: str, constant: Callable[[np.ndarray], str]) -> Node:
+    """Channels from `first` to before `end`, which are attributes before operator set 10."""
+    if _version(proto) < 10:
+        return helper.make_node("Slice", [source], [target], starts=[first], ends=[end], axes=[1])
+    return helper.make_node("Slice", [source, *(constant(np.array([n])) for n in (first, end, 1))], [target])
+
+
 def _lrn(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iterator[Node]:
     """x / (bias + alpha / size * sum of squares) ** beta, each sum formed anew."""
     size, own = int(_attribute(node, "size", 1)), node.output[0]
     before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
     yield helper.make_node("Mul", [node.input[0], node.input[0]], [f"{own} squares"])
-    yield helper.make_node("Pad", [f"{own} squares", constant(np.array([0, before, 0, 0, 0, after, 0, 0]))], [f"{own} padded"])
+    yield _pad(proto, f"{own} squares", [0, before, 0, 0, 0, after, 0, 0], f"{own} padded", constant)
     parts = [f"{own} part {i}" for i in range(size)]
     for i, part in enumerate(parts):
-        last = constant(np.array([2**31 if i == size - 1 else i - size + 1]))
-        yield helper.make_node("Slice", [f"{own} padded", constant(np.array([i])), last, constant(np.array([1]))], [part])
+        yield _channels(proto, f"{own} padded", i, 2**31 if i == size - 1 else i - size + 1, part, constant)
     yield helper.make_node("Sum", parts, [f"{own} sums"])
     scale = np.float32(_attribute(node, "alpha", 1e-4) / size)
     yield helper.make_node("Mul", [f"{own} sums", constant(scale)], [f"{own} scaled"])
@@ -44,7 +61,7 @@ def _conv(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iter
         yield node
         return
     half = len(pads) // 2
-    yield helper.make_node("Pad", [node.input[0], constant(np.array([0, 0, *pads[:half], 0, 0, *pads[half:]]))], [f"{own} padded"])
+    yield _pad(proto, node.input[0], [0, 0, *pads[:half], 0, 0, *pads[half:]], f"{own} padded", constant)
     twin = type(node).FromString(node.SerializeToString())
     twin.input[0] = f"{own} padded"
     next(a for a in twin.attribute if a.name == "pads").ints[:] = [0] * len(pads)
