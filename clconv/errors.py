@@ -6,12 +6,14 @@ LONGEST = 4000
 """Characters of an OnnxError."""
 
 
-def printable(text: str) -> str:
-    """Without what a terminal would act upon.
+def printable(text: str | bytes) -> str:
+    """Without what a terminal would act upon. A protocol buffer gives bytes for text that is no UTF-8.
 
     >>> printable("a\\x1b[2J")
     'a\\\\x1b[2J'
     """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

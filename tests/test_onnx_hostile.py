@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from clconv.errors import OnnxError
+from clconv.errors import OnnxError, printable
 from clconv.onnx import load
 from clconv.onnx.rules import RULES
-from tests.onnx_support import model
+from tests.onnx_support import model, one
 
 SHAPES = (
     (), (3,), (2, 3), (2, 4, 6), (1, 4, 6, 6), (1, 4, 3, 6, 6), (1, 2, 1, 2, 1, 2), (0, 4, 6, 6), (1, 4, 0, 6), (1, 0, 6, 6), (2**31, 0)
@@ -181,3 +181,13 @@ def test_cycles_and_names_that_two_have() -> None:
             load(proto)
         assert said in str(caught.value)
     assert len(load(outputs).trace((2,)).outputs) == 2  # one value, given twice: nothing is ambiguous
+
+
+def test_strides_beyond_the_map_are_cut_to_what_they_mean() -> None:
+    """Kernels divide by them, and add to them."""
+    (y,) = load(one("AveragePool", (1, 3, 8, 8), kernel_shape=[2, 2], strides=[2, 2**31 - 1])).trace((1, 3, 8, 8)).outputs
+    assert y.shape == (1, 3, 4, 1) and y["geometry"].stride == (2, 9)
+
+
+def test_names_that_are_no_text_are_shown_as_bytes() -> None:
+    assert printable(b"a\xff\x1b") == "a\\xff\\x1b"

@@ -37,6 +37,8 @@ def read_window(call: Call, kernel: Size | None, size: Size) -> Window:
         if any(map(any, pads)):
             raise call.error(f"attribute pads {pads} and auto_pad {auto} contradict each other; give one of them")
         pads = ((0, 0),) * rank if auto == "VALID" else same_padding(effective_kernel(given, dilation), stride, size, auto == "SAME_UPPER")
+    # Beyond the padded map there is no window: a stride of more says no more, and kernels must not overflow.
+    stride = tuple(min(s, n + a + b + 1) for s, n, (a, b) in zip(stride, size, pads, strict=True))
     return Window(given, stride, pads, dilation)
 
 
