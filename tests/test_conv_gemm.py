@@ -13,6 +13,7 @@ import clconv.functional as F
 from clconv import reference
 from clconv.algorithms import for_problem
 from clconv.algorithms.conv_gemm import ConvGemm
+from clconv.algorithms.conv_winograd import ERROR_FACTORS
 from clconv.algorithms.gemm_model import Machine, Product, global_bytes, multiply_adds, seconds
 from clconv.algorithms.gemm_shape import ConvGemmParams, fits, is_flat, products
 from clconv.codegen.render import render
@@ -24,7 +25,7 @@ from clconv.runtime.context import default_queue
 from clconv.tensor import Packed
 from clconv.tuning.select import choose
 from tests.cases import check, operands_of, prepare
-from tests.support import integers
+from tests.support import integers, sum_bound
 
 GEMM = ConvGemm()
 CLASSES = (NVIDIA, CDNA, RDNA, XE, INTEL, UNKNOWN)
@@ -245,13 +246,17 @@ def test_the_start_tiles_of_every_class(name: str) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("algorithm", ["conv_gemm", "conv_winograd_gemm"])
-def test_a_caller_may_ask_for_it_anywhere(algorithm: str) -> None:
-    """As one operation on the device at hand, packed weights and all."""
+@pytest.mark.parametrize(
+    ("algorithm", "factor"), [("conv_gemm", 0.0), ("conv_winograd_gemm", max(ERROR_FACTORS[m] for m in (2, 4)))]
+)
+def test_a_caller_may_ask_for_it_anywhere(algorithm: str, factor: float) -> None:
+    """As one operation on the device at hand, packed weights and all; straight sums of whole numbers are exact."""
     queue, rng = default_queue(), np.random.default_rng(1)
     x, w, b = integers(rng, (2, 16, 9, 7)), integers(rng, (20, 16, 3, 3)), integers(rng, (20,))
     y = F.conv2d(*(cla.to_device(queue, a) for a in (x, w, b)), padding=1, algorithm=algorithm).get()
-    np.testing.assert_allclose(y, reference.conv(x, w, b, ConvGeometry.make((3, 3), padding=1)), rtol=0, atol=1e-3)
+    geometry = ConvGeometry.make((3, 3), padding=1)
+    magnitude = reference.conv(np.abs(x), np.abs(w), np.abs(b), geometry).max()
+    np.testing.assert_allclose(y, reference.conv(x, w, b, geometry), rtol=0, atol=factor * float(sum_bound(9 * 16, magnitude)))
 
 
 @pytest.mark.exhaustive
