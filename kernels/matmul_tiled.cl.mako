@@ -3,8 +3,9 @@
 ## Index space: get_global_id(0) = (entry of the batch * row_blocks + block of rows) * column_blocks + block of columns.
 ## width > 1: a work-item computes rows_per_item rows of tiles_per_item strips of COLUMNS columns, CHUNK steps of k at a time. It copies
 ## the chunk of a strip of b into a panel of vectors along n, zero beyond n, and passes all its rows over the panel, TILE_ROWS at a time
-## in registers; the sums wait in private memory. With one tile of rows a panel would be used once: b is then read in place, or, stored
-## transposed, in dot products along k. Only then is tiles_per_item above 1: longer runs of a row of b in one go.
+## in registers. A chunk's sums then join those in private memory: rounding errors grow with the length of a chain of sums. With one tile
+## of rows a panel would be used once: b is then read in place, or, stored transposed, in dot products along k. Only then is
+## tiles_per_item above 1: longer runs of a row of b in one go.
 ## width 1: a work-item computes one tile of TILE_ROWS x COLUMNS sums.
 ## Render arguments: rows, vectors (of a tile), width, transpose_a, transpose_b, bias, residual, pack_a.
 <%page args="rows, vectors, width, transpose_a, transpose_b, bias, residual, pack_a"/>\
@@ -20,7 +21,7 @@
                 % else:
                     __global const real *a${r} = a + (first_row + row${r}) * k + k0;
                 % endif
-                    vec ${", ".join(f"sum{r}_{v} = sum[{r} * VECTORS + {v}]" for v in range(vectors))};
+                    vec ${", ".join(f"sum{r}_{v} = (vec)(0.0f)" for v in range(vectors))};
                 % endfor
                     for (int step = 0; step < steps; ++step) {
                     % for v in range(vectors):
@@ -35,7 +36,7 @@
                     }
                 % for r in range(rows):
                     % for v in range(vectors):
-                    sum[${r} * VECTORS + ${v}] = sum${r}_${v};
+                    sum[${r} * VECTORS + ${v}] += sum${r}_${v};
                     % endfor
                 % endfor
                 }
@@ -83,27 +84,36 @@ __kernel WORK_GROUP void matmul_tiled(
             for (int column = 0; column < columns; column += 4) {
             % for c in range(4):
                 __global const real *b${c} = b + (first_column + min(column + ${c}, columns - 1)) * k;
-                vec dot${c} = (vec)(0.0f);
-                float rest${c} = 0.0f;
+                float total${c} = 0.0f;
             % endfor
-                int step = 0;
-            % if not transpose_a:
-                for (; step + BLOCK <= k; step += BLOCK) {
-                    const vec now = LOADU(a_row, step);
+                for (int k0 = 0; k0 < k; k0 += CHUNK * BLOCK) {
+                    const int end = min(k, k0 + CHUNK * BLOCK);
                 % for c in range(4):
-                    dot${c} += now * LOADU(b${c}, step);
+                    vec dot${c} = (vec)(0.0f);
+                    float rest${c} = 0.0f;
                 % endfor
-                }
-            % endif
-                for (; step < k; ++step) {
-                    const float now = LOAD(a_row, step${" * m" if transpose_a else ""});
+                    int step = k0;
+                % if not transpose_a:
+                    for (; step + BLOCK <= end; step += BLOCK) {
+                        const vec now = LOADU(a_row, step);
+                    % for c in range(4):
+                        dot${c} += now * LOADU(b${c}, step);
+                    % endfor
+                    }
+                % endif
+                    for (; step < end; ++step) {
+                        const float now = LOAD(a_row, step${" * m" if transpose_a else ""});
+                    % for c in range(4):
+                        rest${c} += now * LOAD(b${c}, step);
+                    % endfor
+                    }
                 % for c in range(4):
-                    rest${c} += now * LOAD(b${c}, step);
+                    for (int lane = 0; lane < BLOCK; ++lane) rest${c} += ((float *)&dot${c})[lane];
+                    total${c} += rest${c};
                 % endfor
                 }
             % for c in range(4):
-                for (int lane = 0; lane < BLOCK; ++lane) rest${c} += ((float *)&dot${c})[lane];
-                out[min(column + ${c}, columns - 1)] = rest${c};
+                out[min(column + ${c}, columns - 1)] = total${c};
             % endfor
             }
         }

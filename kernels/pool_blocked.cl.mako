@@ -82,10 +82,13 @@ ${last} < 0 ? 0 : (${last}) / STRIDE_${axis} + 1\
             % endif
             for (int r = r0; r < r1; ++r) {
                 __global const real *at = input + (p * STRIDE_H - PAD_H + r * DILATION_H) * x_row + left * BLOCK;
+                % if kind == "avg":
+                vec line = (vec)(0.0f);   // a sum of its own: rounding errors grow with the length of a chain
+                % endif
                 for (int s = ${first}; s < ${end}; ++s) {
                     const vec value = LOADV(at, s * DILATION_W * BLOCK);
                     % if kind == "avg":
-                    total += value;
+                    line += value;
                     % elif with_indices:
                     // A NaN enters and nothing beats it but another NaN.
                     const ivec better = (value > best) | (value != value);
@@ -96,6 +99,9 @@ ${last} < 0 ? 0 : (${last}) / STRIDE_${axis} + 1\
                     lost |= value != value;   // the comparison passes NaN over; a call of isnan() is not inlined everywhere
                     % endif
                 }
+                % if kind == "avg":
+                total += line;
+                % endif
             }
             % if kind == "avg":
             % if shares:

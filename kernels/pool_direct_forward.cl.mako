@@ -49,8 +49,8 @@ void pool_direct_forward(
         % endif
         }
     % else:
-        float total[TILE];
-        for (int j = 0; j < most; ++j) total[j] = 0.0f;
+        float total[TILE], line[TILE];   // of the windows and of a row of each: rounding errors grow with the length of a chain of sums
+        for (int j = 0; j < most; ++j) total[j] = line[j] = 0.0f;
     % endif
         for (int t = 0; t < KERNEL_D; ++t) {
             const int z = front + t * DILATION_D;
@@ -78,10 +78,16 @@ void pool_direct_forward(
                         const float larger = value > least ? value : least;
                         best[j] = value != value ? value : larger;
                     % else:
-                        total[j] += value;
+                        line[j] += value;
                     % endif
                     }
                 }
+            % if kind == "avg":
+                for (int j = 0; j < most; ++j) {
+                    total[j] += line[j];
+                    line[j] = 0.0f;
+                }
+            % endif
             }
         }
         const int to = ((plane * o_count + o) * p_count + p) * q_count + q0;

@@ -1,15 +1,15 @@
 ## reduce_blocked.cl.mako -- y_i = post_i(sum or max of r_i over the positions of planes, or over images too), where statements(x0, x1, ...)
 ## give r0, r1, ..., on channel-blocked tensors.
 ##
-## reduce_rows: one work-item reduces a range of rows, counted through all images, of one channel block: a row for itself, then into the
-## total of each lane. It stores what post makes of the totals (then a split is an image), or the totals themselves. Index space, fastest
+## reduce_rows: one work-item reduces a range of rows, counted through all images, of one channel block: PIECE columns of a row for
+## themselves, then into the total of each lane, since rounding errors grow with the length of a chain of sums. It stores what post makes of the totals (then a split is an image), or the totals themselves. Index space, fastest
 ## first:
 ##     get_global_id(0)  channel block
 ##     get_global_id(1)  split of the rows
 ## reduce_splits: one work-item joins the totals of one channel block in order. Index space: get_global_id(0) = channel block.
 ##
 ## partial: splits, results, channel blocks * BLOCK   (float)
-## Header constants: BLOCK, COMBINE(a, v), IDENTITY.   Render arguments: kernel ("rows" or "splits"), post (expressions, or None where the
+## Header constants: BLOCK, PIECE (rows only), COMBINE(a, v), IDENTITY.   Render arguments: kernel ("rows" or "splits"), post (expressions, or None where the
 ##     totals are stored), outputs (Target), results (how many), full and small (Operand), statements (C), inlined (functions to write out:
 ##     see inline_math).
 <%page args="kernel, post, outputs, results, inlined, full=(), small=(), statements=()"/>\
@@ -79,30 +79,33 @@ void reduce_rows(
             __global const ${x.storage} *${x.name}_at = ${x.name}_data + (size_t)image * ${x.name}_image
                 + block * ${x.name}_plane + ${x.name}_offset + row * ${x.name}_row;
             % endfor
-            % for i in range(results):
-            float sum${i}[BLOCK];
-            for (int lane = 0; lane < BLOCK; ++lane)
-                sum${i}[lane] = IDENTITY;
-            % endfor
-            for (int column = 0; column < columns; ++column)
-                for (int lane = 0; lane < BLOCK; ++lane) {
-                    % for x in full:
-                    const float ${x.name} = ${x.load(f"{x.name}_at", "column * BLOCK + lane")};
-                    % endfor
-                    % for x in small:
-                    const float ${x.name} = ${x.name}_lane[lane];
-                    % endfor
-                    % for statement in statements:
-                    ${statement}
-                    % endfor
-                    % for i in range(results):
-                    sum${i}[lane] = COMBINE(sum${i}[lane], r${i});
-                    % endfor
-                }
-            % for i in range(results):
-            for (int lane = 0; lane < BLOCK; ++lane)
-                total${i}[lane] = COMBINE(total${i}[lane], sum${i}[lane]);
-            % endfor
+            for (int column0 = 0; column0 < columns; column0 += PIECE) {
+                const int piece_end = min(columns, column0 + PIECE);
+                % for i in range(results):
+                float sum${i}[BLOCK];
+                for (int lane = 0; lane < BLOCK; ++lane)
+                    sum${i}[lane] = IDENTITY;
+                % endfor
+                for (int column = column0; column < piece_end; ++column)
+                    for (int lane = 0; lane < BLOCK; ++lane) {
+                        % for x in full:
+                        const float ${x.name} = ${x.load(f"{x.name}_at", "column * BLOCK + lane")};
+                        % endfor
+                        % for x in small:
+                        const float ${x.name} = ${x.name}_lane[lane];
+                        % endfor
+                        % for statement in statements:
+                        ${statement}
+                        % endfor
+                        % for i in range(results):
+                        sum${i}[lane] = COMBINE(sum${i}[lane], r${i});
+                        % endfor
+                    }
+                % for i in range(results):
+                for (int lane = 0; lane < BLOCK; ++lane)
+                    total${i}[lane] = COMBINE(total${i}[lane], sum${i}[lane]);
+                % endfor
+            }
         }
     }
     % if post is None:

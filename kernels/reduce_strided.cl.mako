@@ -3,6 +3,7 @@
 ## The loops: kept rows (outer kept loops), reduced rows (outer reduced loops), columns (the innermost loop of all).
 ## inner_reduced: a work-item computes kept_per_item outputs, each from LANES partial results and one for the rest of a row.
 ## Otherwise: a work-item computes columns_per_item (at most RUN) adjacent outputs in each of kept_per_item kept rows.
+## Either way PIECE terms make a partial result before it joins its total: rounding errors grow with the length of a chain of sums.
 ## Index space: get_global_id(0) = piece of the reduced loops * blocks of outputs + block of outputs.
 ## With post, outputs are stored; without, partial results [piece][output].
 ## Render arguments: operands (Access), outputs (Target), totals (names), statements (C), post (expressions or None), inner_reduced,
@@ -34,6 +35,23 @@ ${pad}const ${x.value} ${x.name} = ${x.load(x.name + "_row", column)};
 % endfor
 % for statement in statements:
 ${pad}${statement}
+% endfor
+</%def>\
+<%def name="join(pad)">\
+% for total in totals:
+% if inner_reduced:
+${pad}for (int lane = 0; lane < LANES; ++lane) {
+${pad}    ${total}_rest = COMBINE(${total}_rest, ${total}_lane[lane]);
+${pad}    ${total}_lane[lane] = IDENTITY;
+${pad}}
+${pad}${total}_total = COMBINE(${total}_total, ${total}_rest);
+${pad}${total}_rest = IDENTITY;
+% else:
+${pad}for (int i = 0; i < end - begin; ++i) {
+${pad}    ${total}_total[i] = COMBINE(${total}_total[i], ${total}_piece[i]);
+${pad}    ${total}_piece[i] = IDENTITY;
+${pad}}
+% endif
 % endfor
 </%def>\
 <%def name="result(values, at)">\
@@ -128,13 +146,14 @@ ${"".join(f" + kept{axis} * {x.name}_kept{axis}" for axis in range(kept))};
     % endfor
     % for total in totals:
     % if inner_reduced:
-        float ${total}_total = IDENTITY, ${total}_lane[LANES];
+        float ${total}_total = IDENTITY, ${total}_rest = IDENTITY, ${total}_lane[LANES];
         for (int lane = 0; lane < LANES; ++lane) ${total}_lane[lane] = IDENTITY;
     % else:
-        float ${total}_total[RUN];
-        for (int i = 0; i < end - begin; ++i) ${total}_total[i] = IDENTITY;
+        float ${total}_total[RUN], ${total}_piece[RUN];
+        for (int i = 0; i < end - begin; ++i) ${total}_total[i] = ${total}_piece[i] = IDENTITY;
     % endif
     % endfor
+        int unjoined = 0;   // ${"elements" if inner_reduced else "rows"} since the partial results last joined the totals
 ${decode("        ", "reduced", reduced, "row_begin")}\
         for (int row = row_begin; row < row_end; ++row) {
         % for x in operands:
@@ -147,21 +166,29 @@ ${"".join(f" + reduced{axis} * {x.name}_reduced{axis}" for axis in range(reduced
         % endif
         % endfor
         % if inner_reduced:
-            int column = begin;
-            for (; column + LANES <= end; column += LANES) {
-                #pragma unroll
-                for (int lane = 0; lane < LANES; ++lane) {
-${element("                    ", "column + lane")}\
+            for (int column0 = begin; column0 < end; column0 += PIECE * LANES) {
+                const int piece_end = column0 + min(PIECE * LANES, end - column0);
+                int column = column0;
+                for (; column + LANES <= piece_end; column += LANES) {
+                    #pragma unroll
+                    for (int lane = 0; lane < LANES; ++lane) {
+${element("                        ", "column + lane")}\
+                    % for total in totals:
+                        ${total}_lane[lane] = COMBINE(${total}_lane[lane], ${total});
+                    % endfor
+                    }
+                }
+                for (; column < piece_end; ++column) {
+${element("                    ", "column")}\
                 % for total in totals:
-                    ${total}_lane[lane] = COMBINE(${total}_lane[lane], ${total});
+                    ${total}_rest = COMBINE(${total}_rest, ${total});
                 % endfor
                 }
-            }
-            for (; column < end; ++column) {
-${element("                ", "column")}\
-                % for total in totals:
-                ${total}_total = COMBINE(${total}_total, ${total});
-                % endfor
+                unjoined += piece_end - column0;
+                if (unjoined >= PIECE * LANES) {
+                    unjoined = 0;
+${join("                    ")}\
+                }
             }
         % else:
 #ifdef __clang__
@@ -170,18 +197,18 @@ ${element("                ", "column")}\
             for (int column = begin; column < end; ++column) {
 ${element("                ", "column")}\
                 % for total in totals:
-                ${total}_total[column - begin] = COMBINE(${total}_total[column - begin], ${total});
+                ${total}_piece[column - begin] = COMBINE(${total}_piece[column - begin], ${total});
                 % endfor
+            }
+            if (++unjoined == PIECE) {
+                unjoined = 0;
+${join("                ")}\
             }
         % endif
 ${advance("            ", "reduced", reduced)}\
         }
+${join("        ")}\
     % if inner_reduced:
-        for (int lane = 0; lane < LANES; ++lane) {
-        % for total in totals:
-            ${total}_total = COMBINE(${total}_total, ${total}_lane[lane]);
-        % endfor
-        }
         {
 ${result([total + "_total" for total in totals], "kept_row")}\
         }

@@ -147,3 +147,15 @@ def test_more_positions_than_can_be_counted_are_refused():
     )
     with pytest.raises(UnsupportedError, match="4294967296 positions, kernels count at most 2147483647"):
         plan_of(outer, GPU)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((2, 700_000), (1,)), ((2, 350_000, 3), (1,)), pytest.param((1_400_000, 3), (0,), marks=pytest.mark.exhaustive)],
+)
+def test_errors_of_a_million_terms_do_not_add_up(shape, axes):
+    """Equal terms are rounded to the same side for as long as their sum keeps its exponent: one chain of additions passes the bound."""
+    x = np.full(shape, 1.1, np.float32)
+    problem = ReduceProblem(shape=shape, operands=(TensorSpec(shape),), axes=axes, statements=(("r0", "x0"),), post=("r",))
+    total = x.sum(axis=axes, keepdims=True, dtype=np.float64)
+    assert (np.abs(run(problem, {"x0": x})["y0"] - total) <= sum_bound(problem.count, total)).all()

@@ -22,7 +22,7 @@ from clconv.algorithms.blocked_view import (
     why_not_blocked,
     why_not_operands,
 )
-from clconv.algorithms.reduce_strided import COMBINE
+from clconv.algorithms.reduce_strided import COMBINE, PIECE
 from clconv.algorithms.strides import Target, declared, inlined
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
@@ -101,7 +101,7 @@ class ReduceBlocked(Algorithm[ReduceProblem]):
             statements=declared(problem.statements),
             inlined=inlined((*(text for _, text in problem.statements), *(() if 0 in problem.axes else problem.post)), traits),
         )
-        return KernelSource(self.name, "reduce_rows", names(COMBINE[problem.combine], BLOCK=traits.block), arguments)
+        return KernelSource(self.name, "reduce_rows", names(COMBINE[problem.combine], BLOCK=traits.block, PIECE=PIECE), arguments)
 
     def splits_source(self, problem: ReduceProblem, traits: DeviceTraits) -> KernelSource:
         written_out = inlined(problem.post, traits)

@@ -17,6 +17,8 @@ from clconv.tensor import Plain
 KEPT, REDUCED = 0, 1
 OUTER_LOOPS = 2
 """Outer loops of either kind that a kernel has at least, so that other sizes need no other kernel."""
+PIECE = 256
+"""Terms that are summed one after the other before they join a total: the errors of n terms then grow with PIECE + n / PIECE, not n."""
 COMBINE = {
     "sum": {"COMBINE(a, v)": "((a) + (v))", "IDENTITY": "0.0f"},
     "max": {"COMBINE(a, v)": "((v) > (a) || (v) != (v) ? (v) : (a))", "IDENTITY": "(-INFINITY)"},
@@ -178,7 +180,7 @@ class _Builder:
             "inlined": inlined((*(text for _, text in statements), *(problem.post if final else ())), self.traits),
         }
         constants = {"LANES": params.lanes} if walk.inner_reduced else {"RUN": params.run}
-        header = names(constants, **COMBINE[problem.combine])
+        header = names(constants, PIECE=PIECE, **COMBINE[problem.combine])
         group = (self.traits.group(64), 1, 1)
         source = KernelSource("reduce_strided", "reduce_strided", header, names(arguments), group=group)
         bindings: dict[str, str | int | float] = {f"{x.name}_data": x.name for x in operands}

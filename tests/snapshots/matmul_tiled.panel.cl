@@ -18,7 +18,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define matmul_tiled matmul_tiled_56aaf011c788
+#define matmul_tiled matmul_tiled_8d249a0d7daa
 
 __kernel WORK_GROUP void matmul_tiled(
     __global const real *restrict a,   // batch, m, k
@@ -57,10 +57,10 @@ __kernel WORK_GROUP void matmul_tiled(
                     vec *const sum = sums + (tile * TILE_ROWS + row) * VECTORS;
                     const int row0 = min(row + 0, rows - 1);   // beyond the last row: computed again, never stored
                     __global const real *a0 = a + (first_row + row0) * k + k0;
-                    vec sum0_0 = sum[0 * VECTORS + 0], sum0_1 = sum[0 * VECTORS + 1];
+                    vec sum0_0 = (vec)(0.0f), sum0_1 = (vec)(0.0f);
                     const int row1 = min(row + 1, rows - 1);   // beyond the last row: computed again, never stored
                     __global const real *a1 = a + (first_row + row1) * k + k0;
-                    vec sum1_0 = sum[1 * VECTORS + 0], sum1_1 = sum[1 * VECTORS + 1];
+                    vec sum1_0 = (vec)(0.0f), sum1_1 = (vec)(0.0f);
                     for (int step = 0; step < steps; ++step) {
                         const vec b0 = LOADU(from, step * n + 0 * BLOCK);
                         const vec b1 = LOADU(from, step * n + 1 * BLOCK);
@@ -71,10 +71,10 @@ __kernel WORK_GROUP void matmul_tiled(
                         sum1_0 += now1 * b0;
                         sum1_1 += now1 * b1;
                     }
-                    sum[0 * VECTORS + 0] = sum0_0;
-                    sum[0 * VECTORS + 1] = sum0_1;
-                    sum[1 * VECTORS + 0] = sum1_0;
-                    sum[1 * VECTORS + 1] = sum1_1;
+                    sum[0 * VECTORS + 0] += sum0_0;
+                    sum[0 * VECTORS + 1] += sum0_1;
+                    sum[1 * VECTORS + 0] += sum1_0;
+                    sum[1 * VECTORS + 1] += sum1_1;
                 }
                 continue;
             }
@@ -95,10 +95,10 @@ __kernel WORK_GROUP void matmul_tiled(
                     vec *const sum = sums + (tile * TILE_ROWS + row) * VECTORS;
                     const int row0 = min(row + 0, rows - 1);   // beyond the last row: computed again, never stored
                     __global const real *a0 = a + (first_row + row0) * k + k0;
-                    vec sum0_0 = sum[0 * VECTORS + 0], sum0_1 = sum[0 * VECTORS + 1];
+                    vec sum0_0 = (vec)(0.0f), sum0_1 = (vec)(0.0f);
                     const int row1 = min(row + 1, rows - 1);   // beyond the last row: computed again, never stored
                     __global const real *a1 = a + (first_row + row1) * k + k0;
-                    vec sum1_0 = sum[1 * VECTORS + 0], sum1_1 = sum[1 * VECTORS + 1];
+                    vec sum1_0 = (vec)(0.0f), sum1_1 = (vec)(0.0f);
                     for (int step = 0; step < steps; ++step) {
                         const vec b0 = panel[step * VECTORS + 0];
                         const vec b1 = panel[step * VECTORS + 1];
@@ -109,10 +109,10 @@ __kernel WORK_GROUP void matmul_tiled(
                         sum1_0 += now1 * b0;
                         sum1_1 += now1 * b1;
                     }
-                    sum[0 * VECTORS + 0] = sum0_0;
-                    sum[0 * VECTORS + 1] = sum0_1;
-                    sum[1 * VECTORS + 0] = sum1_0;
-                    sum[1 * VECTORS + 1] = sum1_1;
+                    sum[0 * VECTORS + 0] += sum0_0;
+                    sum[0 * VECTORS + 1] += sum0_1;
+                    sum[1 * VECTORS + 0] += sum1_0;
+                    sum[1 * VECTORS + 1] += sum1_1;
                 }
             }
         }

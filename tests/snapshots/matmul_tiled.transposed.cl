@@ -18,7 +18,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define matmul_tiled matmul_tiled_f170458ccc09
+#define matmul_tiled matmul_tiled_44ee9b5e655f
 
 __kernel WORK_GROUP void matmul_tiled(
     __global const real *restrict a,   // batch, k, m
@@ -52,33 +52,44 @@ __kernel WORK_GROUP void matmul_tiled(
             __global const real *a_row = a + first_row + row;
             for (int column = 0; column < columns; column += 4) {
                 __global const real *b0 = b + (first_column + min(column + 0, columns - 1)) * k;
-                vec dot0 = (vec)(0.0f);
-                float rest0 = 0.0f;
+                float total0 = 0.0f;
                 __global const real *b1 = b + (first_column + min(column + 1, columns - 1)) * k;
-                vec dot1 = (vec)(0.0f);
-                float rest1 = 0.0f;
+                float total1 = 0.0f;
                 __global const real *b2 = b + (first_column + min(column + 2, columns - 1)) * k;
-                vec dot2 = (vec)(0.0f);
-                float rest2 = 0.0f;
+                float total2 = 0.0f;
                 __global const real *b3 = b + (first_column + min(column + 3, columns - 1)) * k;
-                vec dot3 = (vec)(0.0f);
-                float rest3 = 0.0f;
-                int step = 0;
-                for (; step < k; ++step) {
-                    const float now = LOAD(a_row, step * m);
-                    rest0 += now * LOAD(b0, step);
-                    rest1 += now * LOAD(b1, step);
-                    rest2 += now * LOAD(b2, step);
-                    rest3 += now * LOAD(b3, step);
+                float total3 = 0.0f;
+                for (int k0 = 0; k0 < k; k0 += CHUNK * BLOCK) {
+                    const int end = min(k, k0 + CHUNK * BLOCK);
+                    vec dot0 = (vec)(0.0f);
+                    float rest0 = 0.0f;
+                    vec dot1 = (vec)(0.0f);
+                    float rest1 = 0.0f;
+                    vec dot2 = (vec)(0.0f);
+                    float rest2 = 0.0f;
+                    vec dot3 = (vec)(0.0f);
+                    float rest3 = 0.0f;
+                    int step = k0;
+                    for (; step < end; ++step) {
+                        const float now = LOAD(a_row, step * m);
+                        rest0 += now * LOAD(b0, step);
+                        rest1 += now * LOAD(b1, step);
+                        rest2 += now * LOAD(b2, step);
+                        rest3 += now * LOAD(b3, step);
+                    }
+                    for (int lane = 0; lane < BLOCK; ++lane) rest0 += ((float *)&dot0)[lane];
+                    total0 += rest0;
+                    for (int lane = 0; lane < BLOCK; ++lane) rest1 += ((float *)&dot1)[lane];
+                    total1 += rest1;
+                    for (int lane = 0; lane < BLOCK; ++lane) rest2 += ((float *)&dot2)[lane];
+                    total2 += rest2;
+                    for (int lane = 0; lane < BLOCK; ++lane) rest3 += ((float *)&dot3)[lane];
+                    total3 += rest3;
                 }
-                for (int lane = 0; lane < BLOCK; ++lane) rest0 += ((float *)&dot0)[lane];
-                out[min(column + 0, columns - 1)] = rest0;
-                for (int lane = 0; lane < BLOCK; ++lane) rest1 += ((float *)&dot1)[lane];
-                out[min(column + 1, columns - 1)] = rest1;
-                for (int lane = 0; lane < BLOCK; ++lane) rest2 += ((float *)&dot2)[lane];
-                out[min(column + 2, columns - 1)] = rest2;
-                for (int lane = 0; lane < BLOCK; ++lane) rest3 += ((float *)&dot3)[lane];
-                out[min(column + 3, columns - 1)] = rest3;
+                out[min(column + 0, columns - 1)] = total0;
+                out[min(column + 1, columns - 1)] = total1;
+                out[min(column + 2, columns - 1)] = total2;
+                out[min(column + 3, columns - 1)] = total3;
             }
         }
     } else
@@ -108,10 +119,10 @@ __kernel WORK_GROUP void matmul_tiled(
                     vec *const sum = sums + (tile * TILE_ROWS + row) * VECTORS;
                     const int row0 = min(row + 0, rows - 1);   // beyond the last row: computed again, never stored
                     const float *a0 = left + row / TILE_ROWS * TILE_STEPS + 0;
-                    vec sum0_0 = sum[0 * VECTORS + 0], sum0_1 = sum[0 * VECTORS + 1];
+                    vec sum0_0 = (vec)(0.0f), sum0_1 = (vec)(0.0f);
                     const int row1 = min(row + 1, rows - 1);   // beyond the last row: computed again, never stored
                     const float *a1 = left + row / TILE_ROWS * TILE_STEPS + 1;
-                    vec sum1_0 = sum[1 * VECTORS + 0], sum1_1 = sum[1 * VECTORS + 1];
+                    vec sum1_0 = (vec)(0.0f), sum1_1 = (vec)(0.0f);
                     for (int step = 0; step < steps; ++step) {
                         const vec b0 = panel[step * VECTORS + 0];
                         const vec b1 = panel[step * VECTORS + 1];
@@ -122,10 +133,10 @@ __kernel WORK_GROUP void matmul_tiled(
                         sum1_0 += now1 * b0;
                         sum1_1 += now1 * b1;
                     }
-                    sum[0 * VECTORS + 0] = sum0_0;
-                    sum[0 * VECTORS + 1] = sum0_1;
-                    sum[1 * VECTORS + 0] = sum1_0;
-                    sum[1 * VECTORS + 1] = sum1_1;
+                    sum[0 * VECTORS + 0] += sum0_0;
+                    sum[0 * VECTORS + 1] += sum0_1;
+                    sum[1 * VECTORS + 0] += sum1_0;
+                    sum[1 * VECTORS + 1] += sum1_1;
                 }
             }
         }

@@ -21,7 +21,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define pool_forward pool_forward_e3ff9461980e
+#define pool_forward pool_forward_ae4293829e13
 
 __kernel WORK_GROUP
 void pool_forward(
@@ -60,10 +60,12 @@ void pool_forward(
             vec total = (vec)(0.0f);
             for (int r = r0; r < r1; ++r) {
                 __global const real *at = input + (p * STRIDE_H - PAD_H + r * DILATION_H) * x_row + left * BLOCK;
+                vec line = (vec)(0.0f);   // a sum of its own: rounding errors grow with the length of a chain
                 for (int s = s0; s < s1; ++s) {
                     const vec value = LOADV(at, s * DILATION_W * BLOCK);
-                    total += value;
+                    line += value;
                 }
+                total += line;
             }
             const float count = (float)(counted_rows * (s1 - s0));
             STOREV(out, q * BLOCK, total / count);
@@ -151,10 +153,12 @@ void pool_forward(
             vec total = (vec)(0.0f);
             for (int r = r0; r < r1; ++r) {
                 __global const real *at = input + (p * STRIDE_H - PAD_H + r * DILATION_H) * x_row + left * BLOCK;
+                vec line = (vec)(0.0f);   // a sum of its own: rounding errors grow with the length of a chain
                 for (int s = 0; s < KERNEL_W; ++s) {
                     const vec value = LOADV(at, s * DILATION_W * BLOCK);
-                    total += value;
+                    line += value;
                 }
+                total += line;
             }
             const float count = (float)(counted_rows * (KERNEL_W));
             STOREV(out, q * BLOCK, total / count);
@@ -166,10 +170,12 @@ void pool_forward(
             vec total = (vec)(0.0f);
             for (int r = r0; r < r1; ++r) {
                 __global const real *at = input + (p * STRIDE_H - PAD_H + r * DILATION_H) * x_row + left * BLOCK;
+                vec line = (vec)(0.0f);   // a sum of its own: rounding errors grow with the length of a chain
                 for (int s = s0; s < s1; ++s) {
                     const vec value = LOADV(at, s * DILATION_W * BLOCK);
-                    total += value;
+                    line += value;
                 }
+                total += line;
             }
             const float count = (float)(counted_rows * (s1 - s0));
             STOREV(out, q * BLOCK, total / count);

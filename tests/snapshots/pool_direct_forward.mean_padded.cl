@@ -22,7 +22,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(64, 1, 1)))
-#define pool_direct_forward pool_direct_forward_9e7a14021a8b
+#define pool_direct_forward pool_direct_forward_06bbd67408bc
 
 __kernel WORK_GROUP
 void pool_direct_forward(
@@ -44,8 +44,8 @@ void pool_direct_forward(
         const int front = o * STRIDE_D - PAD_D;
         const int top = p * STRIDE_H - PAD_H;
 
-        float total[TILE];
-        for (int j = 0; j < most; ++j) total[j] = 0.0f;
+        float total[TILE], line[TILE];   // of the windows and of a row of each: rounding errors grow with the length of a chain of sums
+        for (int j = 0; j < most; ++j) total[j] = line[j] = 0.0f;
         for (int t = 0; t < KERNEL_D; ++t) {
             const int z = front + t * DILATION_D;
             if (z < 0 || z >= depth) continue;
@@ -62,8 +62,12 @@ void pool_direct_forward(
                     const int from = plane * depth * height * width + inside;
                     for (int j = begin; j < end; ++j) {
                         const float value = LOAD(x, from + j * STRIDE_W);
-                        total[j] += value;
+                        line[j] += value;
                     }
+                }
+                for (int j = 0; j < most; ++j) {
+                    total[j] += line[j];
+                    line[j] = 0.0f;
                 }
             }
         }

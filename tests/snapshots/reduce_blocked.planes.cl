@@ -2,6 +2,7 @@
 #define BLOCK 8
 #define COMBINE(a, v) ((a) + (v))
 #define IDENTITY 0.0f
+#define PIECE 256
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
@@ -9,7 +10,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define reduce_rows reduce_rows_1dfc7b97c876
+#define reduce_rows reduce_rows_c51bd9401140
 
 __kernel WORK_GROUP
 void reduce_rows(
@@ -50,26 +51,29 @@ void reduce_rows(
             const int columns = min(width, positions - row * width);
             __global const float *x0_at = x0_data + (size_t)image * x0_image
                 + block * x0_plane + x0_offset + row * x0_row;
-            float sum0[BLOCK];
-            for (int lane = 0; lane < BLOCK; ++lane)
-                sum0[lane] = IDENTITY;
-            float sum1[BLOCK];
-            for (int lane = 0; lane < BLOCK; ++lane)
-                sum1[lane] = IDENTITY;
-            for (int column = 0; column < columns; ++column)
-                for (int lane = 0; lane < BLOCK; ++lane) {
-                    const float x0 = x0_at[column * BLOCK + lane];
-                    const float x1 = x1_lane[lane];
-                    const float t0 = x0 - x1;
-                    const float r0 = t0;
-                    const float r1 = t0 * t0;
-                    sum0[lane] = COMBINE(sum0[lane], r0);
-                    sum1[lane] = COMBINE(sum1[lane], r1);
-                }
-            for (int lane = 0; lane < BLOCK; ++lane)
-                total0[lane] = COMBINE(total0[lane], sum0[lane]);
-            for (int lane = 0; lane < BLOCK; ++lane)
-                total1[lane] = COMBINE(total1[lane], sum1[lane]);
+            for (int column0 = 0; column0 < columns; column0 += PIECE) {
+                const int piece_end = min(columns, column0 + PIECE);
+                float sum0[BLOCK];
+                for (int lane = 0; lane < BLOCK; ++lane)
+                    sum0[lane] = IDENTITY;
+                float sum1[BLOCK];
+                for (int lane = 0; lane < BLOCK; ++lane)
+                    sum1[lane] = IDENTITY;
+                for (int column = column0; column < piece_end; ++column)
+                    for (int lane = 0; lane < BLOCK; ++lane) {
+                        const float x0 = x0_at[column * BLOCK + lane];
+                        const float x1 = x1_lane[lane];
+                        const float t0 = x0 - x1;
+                        const float r0 = t0;
+                        const float r1 = t0 * t0;
+                        sum0[lane] = COMBINE(sum0[lane], r0);
+                        sum1[lane] = COMBINE(sum1[lane], r1);
+                    }
+                for (int lane = 0; lane < BLOCK; ++lane)
+                    total0[lane] = COMBINE(total0[lane], sum0[lane]);
+                for (int lane = 0; lane < BLOCK; ++lane)
+                    total1[lane] = COMBINE(total1[lane], sum1[lane]);
+            }
         }
     }
     for (int lane = 0; lane < lanes; ++lane) {
@@ -87,6 +91,7 @@ void reduce_rows(
 #undef BLOCK
 #undef COMBINE
 #undef IDENTITY
+#undef PIECE
 #undef real
 #undef LOAD
 #undef STORE

@@ -1,12 +1,13 @@
 // reduce_strided
 #define COMBINE(a, v) ((v) > (a) || (v) != (v) ? (v) : (a))
 #define IDENTITY (-INFINITY)
+#define PIECE 256
 #define RUN 1024
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define reduce_strided reduce_strided_a9907c28a4aa
+#define reduce_strided reduce_strided_75fad434dbd5
 
 __kernel WORK_GROUP void reduce_strided(
     __global const float *x0_data,
@@ -45,8 +46,9 @@ __kernel WORK_GROUP void reduce_strided(
 
     for (int kept_row = kept_begin; kept_row < kept_end; ++kept_row) {
         __global const float *x0_kept = x0_data + kept0 * x0_kept0 + kept1 * x0_kept1;
-        float r0_total[RUN];
-        for (int i = 0; i < end - begin; ++i) r0_total[i] = IDENTITY;
+        float r0_total[RUN], r0_piece[RUN];
+        for (int i = 0; i < end - begin; ++i) r0_total[i] = r0_piece[i] = IDENTITY;
+        int unjoined = 0;   // rows since the partial results last joined the totals
         int reduced1 = row_begin;
         int reduced0 = reduced1 / reduced_extent1;
         reduced1 %= reduced_extent1;
@@ -58,10 +60,21 @@ __kernel WORK_GROUP void reduce_strided(
             for (int column = begin; column < end; ++column) {
                 const float x0 = x0_row[column];
                 const float r0 = x0;
-                r0_total[column - begin] = COMBINE(r0_total[column - begin], r0);
+                r0_piece[column - begin] = COMBINE(r0_piece[column - begin], r0);
+            }
+            if (++unjoined == PIECE) {
+                unjoined = 0;
+                for (int i = 0; i < end - begin; ++i) {
+                    r0_total[i] = COMBINE(r0_total[i], r0_piece[i]);
+                    r0_piece[i] = IDENTITY;
+                }
             }
             ++reduced1;
             if (reduced1 == reduced_extent1) { reduced1 = 0; ++reduced0; }
+        }
+        for (int i = 0; i < end - begin; ++i) {
+            r0_total[i] = COMBINE(r0_total[i], r0_piece[i]);
+            r0_piece[i] = IDENTITY;
         }
         for (int column = begin; column < end; ++column) {
             const float r0 = r0_total[column - begin];
@@ -74,6 +87,7 @@ __kernel WORK_GROUP void reduce_strided(
 
 #undef COMBINE
 #undef IDENTITY
+#undef PIECE
 #undef RUN
 #undef real
 #undef LOAD

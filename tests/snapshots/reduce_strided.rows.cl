@@ -2,11 +2,12 @@
 #define COMBINE(a, v) ((a) + (v))
 #define IDENTITY 0.0f
 #define LANES 8
+#define PIECE 256
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define reduce_strided reduce_strided_f8c916cb7196
+#define reduce_strided reduce_strided_12b45d7f6208
 
 __kernel WORK_GROUP void reduce_strided(
     __global const float *x0_data,
@@ -53,10 +54,11 @@ __kernel WORK_GROUP void reduce_strided(
     for (int kept_row = kept_begin; kept_row < kept_end; ++kept_row) {
         __global const float *x0_kept = x0_data + kept0 * x0_kept0 + kept1 * x0_kept1;
         __global const float *x1_kept = x1_data + kept0 * x1_kept0 + kept1 * x1_kept1;
-        float r0_total = IDENTITY, r0_lane[LANES];
+        float r0_total = IDENTITY, r0_rest = IDENTITY, r0_lane[LANES];
         for (int lane = 0; lane < LANES; ++lane) r0_lane[lane] = IDENTITY;
-        float r1_total = IDENTITY, r1_lane[LANES];
+        float r1_total = IDENTITY, r1_rest = IDENTITY, r1_lane[LANES];
         for (int lane = 0; lane < LANES; ++lane) r1_lane[lane] = IDENTITY;
+        int unjoined = 0;   // elements since the partial results last joined the totals
         int reduced1 = row_begin;
         int reduced0 = reduced1 / reduced_extent1;
         reduced1 %= reduced_extent1;
@@ -64,33 +66,60 @@ __kernel WORK_GROUP void reduce_strided(
             __global const float *x0_row = x0_kept + reduced0 * x0_reduced0 + reduced1 * x0_reduced1;
             __global const float *x1_row = x1_kept + reduced0 * x1_reduced0 + reduced1 * x1_reduced1;
             const float x1 = x1_row[0];
-            int column = begin;
-            for (; column + LANES <= end; column += LANES) {
-                #pragma unroll
-                for (int lane = 0; lane < LANES; ++lane) {
-                    const float x0 = x0_row[column + lane];
+            for (int column0 = begin; column0 < end; column0 += PIECE * LANES) {
+                const int piece_end = column0 + min(PIECE * LANES, end - column0);
+                int column = column0;
+                for (; column + LANES <= piece_end; column += LANES) {
+                    #pragma unroll
+                    for (int lane = 0; lane < LANES; ++lane) {
+                        const float x0 = x0_row[column + lane];
+                        const float t0 = x0 - x1;
+                        const float r0 = t0;
+                        const float r1 = t0 * t0;
+                        r0_lane[lane] = COMBINE(r0_lane[lane], r0);
+                        r1_lane[lane] = COMBINE(r1_lane[lane], r1);
+                    }
+                }
+                for (; column < piece_end; ++column) {
+                    const float x0 = x0_row[column];
                     const float t0 = x0 - x1;
                     const float r0 = t0;
                     const float r1 = t0 * t0;
-                    r0_lane[lane] = COMBINE(r0_lane[lane], r0);
-                    r1_lane[lane] = COMBINE(r1_lane[lane], r1);
+                    r0_rest = COMBINE(r0_rest, r0);
+                    r1_rest = COMBINE(r1_rest, r1);
                 }
-            }
-            for (; column < end; ++column) {
-                const float x0 = x0_row[column];
-                const float t0 = x0 - x1;
-                const float r0 = t0;
-                const float r1 = t0 * t0;
-                r0_total = COMBINE(r0_total, r0);
-                r1_total = COMBINE(r1_total, r1);
+                unjoined += piece_end - column0;
+                if (unjoined >= PIECE * LANES) {
+                    unjoined = 0;
+                    for (int lane = 0; lane < LANES; ++lane) {
+                        r0_rest = COMBINE(r0_rest, r0_lane[lane]);
+                        r0_lane[lane] = IDENTITY;
+                    }
+                    r0_total = COMBINE(r0_total, r0_rest);
+                    r0_rest = IDENTITY;
+                    for (int lane = 0; lane < LANES; ++lane) {
+                        r1_rest = COMBINE(r1_rest, r1_lane[lane]);
+                        r1_lane[lane] = IDENTITY;
+                    }
+                    r1_total = COMBINE(r1_total, r1_rest);
+                    r1_rest = IDENTITY;
+                }
             }
             ++reduced1;
             if (reduced1 == reduced_extent1) { reduced1 = 0; ++reduced0; }
         }
         for (int lane = 0; lane < LANES; ++lane) {
-            r0_total = COMBINE(r0_total, r0_lane[lane]);
-            r1_total = COMBINE(r1_total, r1_lane[lane]);
+            r0_rest = COMBINE(r0_rest, r0_lane[lane]);
+            r0_lane[lane] = IDENTITY;
         }
+        r0_total = COMBINE(r0_total, r0_rest);
+        r0_rest = IDENTITY;
+        for (int lane = 0; lane < LANES; ++lane) {
+            r1_rest = COMBINE(r1_rest, r1_lane[lane]);
+            r1_lane[lane] = IDENTITY;
+        }
+        r1_total = COMBINE(r1_total, r1_rest);
+        r1_rest = IDENTITY;
         {
             const float r0 = r0_total;
             const float r1 = r1_total;
@@ -105,6 +134,7 @@ __kernel WORK_GROUP void reduce_strided(
 #undef COMBINE
 #undef IDENTITY
 #undef LANES
+#undef PIECE
 #undef real
 #undef LOAD
 #undef STORE
