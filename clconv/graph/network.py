@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -130,9 +131,9 @@ class Network:
         if isinstance(shapes, Mapping):
             return {name: shape for name, given in shapes.items() for shape in self.input_shapes(given).values()}
         if not isinstance(shapes, list | tuple) or not all(isinstance(n, int | np.integer) and n >= 0 for n in shapes):
-            raise GeometryError(
-                f"input shape {shapes!r} must be a tuple of sizes such as (1, 3, 224, 224), or a dict of them by input name"
-            )
+            array = getattr(shapes, "shape", None)
+            given = f"given as an array of shape {array}" if isinstance(array, tuple) else reprlib.repr(shapes)
+            raise GeometryError(f"input shape {given} must be a tuple of sizes such as (1, 3, 224, 224), or a dict of them by input name")
         return {self.input_names()[0]: tuple(int(n) for n in shapes)}
 
     def trace(self, shapes: Shapes, training: bool = False) -> Graph:

@@ -68,9 +68,19 @@ def _conv(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iter
     yield twin
 
 
+def _mean(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iterator[Node]:
+    """A first mean, and to it the mean of what remains: equal terms leave next to nothing to be rounded."""
+    own = node.output[0]
+    yield helper.make_node("GlobalAveragePool", [node.input[0]], [f"{own} first"])
+    yield helper.make_node("Sub", [node.input[0], f"{own} first"], [f"{own} remains"])
+    yield helper.make_node("GlobalAveragePool", [f"{own} remains"], [f"{own} more"])
+    yield helper.make_node("Add", [f"{own} first", f"{own} more"], [own])
+
+
 DEVIATIONS: dict[str, tuple[str, Written]] = {
     "LRN": ("LRN's sum of squares runs from channel to channel: what overflows, or is too small beside a large one, stays lost", _lrn),
     "Conv": ("Conv leaves the padding's zeros out, which times an infinite weight are not a number", _conv),
+    "GlobalAveragePool": ("GlobalAveragePool adds up a plane in one chain: equal terms by the ten thousand are rounded to one side", _mean),
 }
 
 
