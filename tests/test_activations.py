@@ -145,13 +145,18 @@ def test_an_activation_of_0_that_is_not_0_stays_outside() -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("function", [F.hardswish, F.silu, lambda y: F.clamp(y, 0.0, 6.0)], ids=["hardswish", "silu", "clip"])
-def test_nan_passes_through(function: Callable[..., Any], queue: Any) -> None:
+def test_what_is_not_finite_passes_through(function: Callable[..., Any], queue: Any) -> None:
+    """Also where -inf meets a factor of 0, which is no number, as the reference has it."""
     net, x = Written(lambda y, x, other: function(y)), normal(*SHAPE)
-    x[1, 2, 3, 4] = np.nan
-    got = clconv.compile(net, SHAPE, queue, strict=True)(x).get()
-    wanted = evaluate(net, x)[0]
-    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
-    assert np.isnan(got).sum() == 4 * 9
+    run = clconv.compile(net, SHAPE, queue, strict=True)
+    for number in (np.nan, np.inf, -np.inf):
+        x[1, 2, 3, 4] = number
+        with np.errstate(all="ignore"):
+            wanted = evaluate(net, x)[0]
+        got = run(x).get()
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+        if np.isnan(number):
+            assert np.isnan(got).sum() == 4 * 9
 
 
 PROBLEMS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 Activation = tuple[str, *tuple[float, ...]]
 
 CURVES = {
-    "hardswish": "((v) <= (vec)(-3.0f) ? (vec)(0.0f) : (v) >= (vec)(3.0f) ? (v) : (v) * ((v) + 3.0f) * 0.16666667f)",
+    "hardswish": "((v) <= (vec)(-3.0f) ? (v) * 0.0f : (v) >= (vec)(3.0f) ? (v) : (v) * ((v) + 3.0f) * 0.16666667f)",
     "silu": "((v) / (1.0f + exp(-(v))))",
 }
 
