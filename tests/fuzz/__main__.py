@@ -61,6 +61,8 @@ def gather(seed: int, numbers: range, workers: int, folder: Path) -> list[Report
             running -= 1
             continue
         found.append(report)
+        if len(found) % 5000 == 0:
+            print(f"{len(found)} of {len(numbers)} judged", flush=True)
         if report.kind == "failed":
             path = save(seed, report, folder)
             print(f"mutant {report.number} ({' + '.join(report.history)}): {report.said}\n  saved as {path}\n  "

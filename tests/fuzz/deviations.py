@@ -82,6 +82,20 @@ DEVIATIONS: dict[str, tuple[str, Written]] = {
     "Conv": ("Conv leaves the padding's zeros out, which times an infinite weight are not a number", _conv),
     "GlobalAveragePool": ("GlobalAveragePool adds up a plane in one chain: equal terms by the ten thousand are rounded to one side", _mean),
 }
+STEPS = ("Floor", "Ceil")
+STEP = "a function that jumps at whole numbers is given one but for rounding; what it is given agrees"
+
+
+def before_steps(proto: Any) -> bytes | None:
+    """The model up to the functions that jump, whose inputs are its results; None if it has none."""
+    jumping = [node.input[0] for node in proto.graph.node if node.op_type in STEPS and node.input]
+    if not jumping:
+        return None
+    twin = type(proto).FromString(proto.SerializeToString())
+    kind = twin.graph.input[0].type.tensor_type.elem_type
+    del twin.graph.output[:]
+    twin.graph.output.extend(helper.make_tensor_value_info(name, kind, None) for name in dict.fromkeys(jumping))
+    return twin.SerializeToString()
 
 
 def alternatives(proto: Any) -> Iterator[tuple[str, bytes]]:
