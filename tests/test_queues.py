@@ -126,7 +126,7 @@ def in_two_threads(work: Callable[[int], None]) -> None:
 
 
 def test_a_run_from_two_threads(queue: Any) -> None:
-    """Each with arrays of its own, views too, for which both want a new variant at once."""
+    """Each with arrays of its own, views too, for which both want a new variant at once, and from the host."""
     net = nn.Sequential(conv=nn.Conv2d(1, 4, 3, padding=1))
     net.load_state_dict({"conv.weight": integers(RNG, (4, 1, 3, 3)), "conv.bias": integers(RNG, (4,))})
     run = clconv.compile(net, IMAGES.shape, queue)
@@ -139,6 +139,7 @@ def test_a_run_from_two_threads(queue: Any) -> None:
         for _ in range(20):
             exactly(run(view), wanted[number])
             exactly(run(plain), wanted[number])
+            exactly(run(images[number]), wanted[number])
 
     in_two_threads(work)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from clconv.runtime.executor import Executor
 from clconv.runtime.launch import Launch, is_built
 from clconv.runtime.programs import programs_for
 from clconv.runtime.resident import Resident, preparing
+from clconv.runtime.staging import Staging
 from clconv.tensor import PLAIN, Layout
 
 MOST_VARIANTS = 64
@@ -67,11 +68,11 @@ class Run:
         self.traits = traits_of(device_of(queue))
         self.input_names = tuple(node["name"] for node in graph.inputs)
         self._expected = [(node.shape, arrays.DTYPES[node.dtype]) for node in graph.inputs]
-        self.seed = 0
-        self.calls = 0
+        self.seed = self.calls = 0
         self._plain = ((PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs))
         self._variants: OrderedDict[tuple[tuple[Layout, ...], tuple[Layout, ...]], Variant] = OrderedDict()
         self._lock = threading.Lock()
+        self._staging = Staging()
         self._variant(*self._plain)
 
     @property
@@ -149,7 +150,7 @@ class Run:
         """One run. Inputs in order or by name; `out`: an array (or tuple of them) to write into; a tuple comes back for several outputs."""
         given = inputs if len(inputs) == len(self.input_names) and not named else self._in_order(inputs, named)
         taken = [
-            value if arrays.is_plainly(value, shape, dtype, self.queue) else self._take(value, node)
+            value if arrays.is_plainly(value, shape, dtype, self.queue) else self._take(value, node, self._staging.copy)
             for value, node, (shape, dtype) in zip(given, self.graph.inputs, self._expected, strict=True)
         ]
         results, out_layouts = self._results(out)
@@ -177,6 +178,7 @@ class Run:
         if event is not None:
             for array in results:
                 array.add_event(event)
+            self._staging.done([copy for copy, value in zip(taken, given, strict=True) if copy is not value], event)
         return results[0] if len(results) == 1 else tuple(results)
 
     def _results(self, out: Any) -> tuple[list[Any], tuple[Layout, ...]]:
@@ -205,12 +207,12 @@ class Run:
             )
         return [values[name] for name in self.input_names]
 
-    def _take(self, value: Any, node: Node) -> Any:
+    def _take(self, value: Any, node: Node, copy: Callable[..., Any] = arrays.to_device) -> Any:
         what = f"input {node['name']!r}"
         if arrays.is_array(value):
             arrays.check_device_array(value, node.spec, self.queue, what)
             return value
-        return arrays.to_device(value, node.spec.with_layout(PLAIN), self.queue, what)
+        return copy(value, node.spec.with_layout(PLAIN), self.queue, what)
 
     def _scalars(self, names: Sequence[str], given: Mapping[str, float]) -> dict[str, float]:
         """Values for the run-time numbers `names`; step and seed have defaults, the others must be given."""

@@ -129,8 +129,11 @@ def check_device_array(array: cla.Array, spec: TensorSpec, queue: cl.CommandQueu
         raise ArrayError(f"{what}: the array lives in another OpenCL context than the run; create both from one queue")
 
 
-def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -> cla.Array:
-    """A NumPy array on the device, or nested lists. Whole numbers of any size become int32 where class numbers are asked for."""
+def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str, into: cla.Array | None = None) -> cla.Array:
+    """A NumPy array on the device, or nested lists; `into` an array of the spec's shape and type, or else a new one.
+
+    Whole numbers of any size become int32 where class numbers are asked for.
+    """
     try:
         array = np.asarray(value)
     except ValueError as error:  # nested lists of unequal lengths
@@ -145,7 +148,7 @@ def to_device(value: Any, spec: TensorSpec, queue: cl.CommandQueue, what: str) -
             raise ArrayError(f"{what}: whole numbers are needed, got {array.dtype}; convert with astype(np.int32)")
     elif array.dtype != wanted and isinstance(value, np.ndarray | np.generic):
         raise ArrayError(f"{what}: element type {array.dtype} given, {spec.dtype} needed; convert with astype(np.{spec.dtype})")
-    out = empty(queue, spec.shape, spec.dtype)
+    out = empty(queue, spec.shape, spec.dtype) if into is None else into
     if out.size:
         upload(queue, out.data, array.astype(wanted, copy=False))
     return out
