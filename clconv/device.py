@@ -32,6 +32,7 @@ class DeviceTraits:
     calls_functions: bool = False
     has_own_kernel_cache: bool = False
     keeps_context_alive: bool = True
+    sleeps_between_launches: bool = False
     gpu_class: str = UNKNOWN
 
     @classmethod
@@ -105,6 +106,12 @@ QUIRKS: tuple[Quirk, ...] = (
         "",
         (("calls_functions", True),),
         "exp, log, tanh and their like are calls that stay calls, of 10 to 25 ns an element: kernels write them out",
+    ),
+    Quirk(
+        "Portable Computing Language",
+        "",
+        (("sleeps_between_launches", True),),
+        "its threads sleep between kernels that wait for one another: branches of a graph are enqueued side by side",
     ),
     Quirk("NVIDIA", "", (("has_own_kernel_cache", True),), "the driver caches what it compiles; its binaries are PTX"),
     Quirk(

@@ -24,6 +24,7 @@ CODES: dict[str, tuple[type[cl.Error], int]] = {
     "launch": (cl.MemoryError, cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE),
     "copy": (cl.RuntimeError, cl.status_code.OUT_OF_RESOURCES),
     "fill": (cl.RuntimeError, cl.status_code.OUT_OF_RESOURCES),
+    "marker": (cl.MemoryError, cl.status_code.OUT_OF_HOST_MEMORY),
     "finish": (cl.RuntimeError, cl.status_code.OUT_OF_RESOURCES),
     "flush": (cl.MemoryError, cl.status_code.OUT_OF_HOST_MEMORY),
     "queue": (cl.MemoryError, cl.status_code.OUT_OF_HOST_MEMORY),
@@ -38,7 +39,7 @@ CLASSES = {"buffer": (cl, "Buffer"), "program": (_cl, "_Program"), "kernel": (cl
 METHODS = {"sub-buffer": (cl.Buffer, "__getitem__"), "build": (_cl._Program, "_build"), "argument": (cl.Kernel, "set_arg"),
            "finish": (cl.CommandQueue, "finish"), "flush": (cl.CommandQueue, "flush")}  # fmt: skip
 FUNCTIONS = {"launch": (cl, "enqueue_nd_range_kernel"), "copy": (cl, "enqueue_copy"), "fill": (cl, "enqueue_fill_buffer"),
-             "platforms": (cl, "get_platforms")}  # fmt: skip
+             "marker": (cl, "enqueue_marker"), "platforms": (cl, "get_platforms")}  # fmt: skip
 
 
 def opencl_error(kind: str, code: int | None = None) -> cl.Error:

@@ -40,7 +40,8 @@ CONVOLVED = np.maximum(reference.conv(X[1:], W, B, GEOMETRY), 0)
 # Names of pyopencl that runtime/ calls, and the kind of fault that covers each.
 COVERED = {
     "Buffer": "buffer", "Kernel": "kernel", "CommandQueue": "queue", "Context": "context", "_Program": "program",
-    "enqueue_nd_range_kernel": "launch", "enqueue_copy": "copy", "enqueue_fill_buffer": "fill", "get_platforms": "platforms",
+    "enqueue_nd_range_kernel": "launch", "enqueue_copy": "copy", "enqueue_fill_buffer": "fill", "enqueue_marker": "marker",
+    "get_platforms": "platforms",
 }  # fmt: skip
 COVERED_METHODS = {"set_arg": "argument", "finish": "finish", "flush": "flush", "_build": "build"}
 NO_CALL = {"Program": "wraps a built program", "LocalMemory": "a number of bytes", "Array": "wraps a buffer", "empty": "of no element"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from clconv.codegen.plan import KernelSource, Plan
 from clconv.device import DeviceTraits
+from clconv.graph.branches import branched
 from clconv.graph.memory import Lifetime, MemoryPlan, plan_memory
 from clconv.graph.network import Parameter
 from clconv.graph.node import Node, topological
@@ -18,6 +19,7 @@ from clconv.graph.schedule import Scheduler, Step, overwrites
 from clconv.graph.trace import Graph
 from clconv.graph.values import Value
 from clconv.problem import ReorderProblem
+from clconv.runtime.branched import Branched
 from clconv.runtime.executor import Place, PlacedStep
 from clconv.tensor import PLAIN, Layout, Strided
 from clconv.tuning.select import choose
@@ -79,6 +81,8 @@ class Assembly:
         self._updates(updates)
         self.plans = self._plans(self.steps)
         self._preparing = preparing_order(self.steps)
+        self._running = [step for step in self.steps if not step.prepared]
+        self.branched = self._branches()
         self.memory, self.prepared_memory = self._lifetimes()
 
     def _builds_nothing(self, steps: Sequence[Step]) -> bool:
@@ -152,16 +156,24 @@ class Assembly:
             saved.append((parameter, value))
         return saved
 
+    def _branches(self) -> Branched:
+        """What the steps of a run wait for: the one before, or, where that is worth while and none changes a parameter, what they read."""
+        if self.traits.sleeps_between_launches and not self.updated and not any(_empty(step) for step in self._running):
+            return branched(self._running)
+        return Branched.in_order(len(self._running))
+
     def _lifetimes(self) -> tuple[MemoryPlan, MemoryPlan]:
         """Plans of the arena, for the temporaries of a run, and of what is prepared for all runs.
 
         What only preparing reads lives from its writing to its last reading, so that it can lie where later results are to come.
         """
-        running = [step for step in self.steps if not step.prepared]
+        running = self._running
         alignment = max(256, self.traits.buffer_alignment)
         lasting = {id(value.root) for step in running for value in step.inputs}
         prepared = [replace(life, last=len(self.steps)) if life.key in lasting else life for life in self._lives(self._preparing)]
-        return plan_memory(self._lives(running, frozenset(life.key for life in prepared)), alignment), plan_memory(prepared, alignment)
+        lives = self._lives(running, frozenset(life.key for life in prepared))
+        may_meet = None if all(self.branched.alone) else self.branched.may_meet
+        return plan_memory(lives, alignment, may_meet), plan_memory(prepared, alignment)
 
     def _lives(self, steps: Sequence[Step], elsewhere: frozenset[Hashable] = frozenset()) -> list[Lifetime]:
         """Lives of the temporaries, and of the scratch memory, of `steps` that follow one another."""
@@ -175,8 +187,8 @@ class Assembly:
                     sizes[key] = root.nbytes
                     uses.setdefault(key, []).append(time)
             if id(step) in self.plans:
-                found += [Lifetime((id(step), name), nbytes, time, time) for name, nbytes in self.plans[id(step)].scratch]
-        return found + [Lifetime(key, sizes[key], min(times), max(times)) for key, times in uses.items()]
+                found += [Lifetime((id(step), name), nbytes, time, time, (time,)) for name, nbytes in self.plans[id(step)].scratch]
+        return found + [Lifetime(key, sizes[key], min(times), max(times), tuple(times)) for key, times in uses.items()]
 
     def place(self, value: Value) -> Place:
         root = value.root
@@ -209,7 +221,7 @@ class Assembly:
     def placed(self) -> list[PlacedStep]:
         """What the executor runs: first all that prepares, in its own order."""
         out = []
-        for step in (*self._preparing, *(step for step in self.steps if not step.prepared)):
+        for step in (*self._preparing, *self._running):
             plan = self.plans.get(id(step))
             operands = {name: self.place(value) for name, value in step.operands.items()}
             if plan is None:

@@ -91,9 +91,9 @@ class Run:
         steps = assembly.placed()
         self._check_memory(assembly)
         residents = [self._resident(parameter) for parameter in assembly.parameters]
-        sizes = assembly.memory.total, assembly.prepared_memory.total
-        options = self.options
-        executor = Executor(self.queue, steps, *sizes, assembly.constants, residents, options.directory, options.keep_weights)
+        memory = assembly.memory.total, assembly.prepared_memory.total, assembly.constants, residents
+        options = self.options.directory, self.options.keep_weights
+        executor = Executor(self.queue, steps, *memory, *options, assembly.branched)
         found = self._variants[(inputs, outputs)] = Variant(assembly, executor)
         while len(self._variants) > MOST_VARIANTS:
             del self._variants[next(key for key in self._variants if key != self._plain)]
@@ -168,7 +168,7 @@ class Run:
             if executor.scalar_names:
                 executor.set_scalars(self._scalars(executor.scalar_names, scalars or {}))
             try:
-                event = executor.run(external, wait or None)
+                event = executor.run(external, wait or None, in_turn=out is not None)
             except DeviceError as error:
                 if note := restore([(assembly.parameters[i], executor.residents[i]) for i in sorted(executor.written)]):
                     raise DeviceError(f"{error}; {note}") from error

@@ -13,6 +13,7 @@ from clconv.codegen.plan import Plan
 from clconv.codegen.render import RenderedKernel, check_directory
 from clconv.device import DeviceTraits
 from clconv.errors import TemplateError
+from clconv.runtime.branched import Branched, SideBySide
 from clconv.runtime.companion import Companion, Rehearsal, most_companions, shares
 from clconv.runtime.context import traits_of
 from clconv.runtime.failure import device_error, reported, size_text
@@ -89,6 +90,7 @@ class Executor:
         residents: Sequence[Resident] = (),
         directory: str | None = None,
         keep_weights: bool = False,
+        branched: Branched | None = None,
     ) -> None:
         check_directory(directory)
         self.queue = queue
@@ -110,6 +112,11 @@ class Executor:
         for index in self._held:
             self.residents[index].hold(self)
         self._prepare, self._run = self._bind_all()
+        self._beside: SideBySide | None = None
+        if branched is not None and not all(branched.alone) and self.in_order:
+            counts = [len(self._launches_of(step)) for step in self.steps if not step.prepared]
+            with reported("make a queue for branches", queue.device):
+                self._beside = SideBySide(queue, branched, counts)
         self._writes = [step.writes for step in self.steps if not step.prepared for _ in self._launches_of(step)]
 
     def _allocate(self, nbytes: int, what: str) -> cl.Buffer:
@@ -228,11 +235,16 @@ class Executor:
             for resident in self.residents:
                 resident.last = (self.queue, event)
 
-    def run(self, external: Mapping[tuple[str, int], cl.Buffer], wait_for: list[cl.Event] | None = None) -> cl.Event | None:
-        """Enqueue one run on `external` buffers, keyed ("input" | "output", number); the event is that of the last launch."""
+    def run(
+        self, external: Mapping[tuple[str, int], cl.Buffer], wait_for: list[cl.Event] | None = None, in_turn: bool = False
+    ) -> cl.Event | None:
+        """Enqueue one run on `external` buffers, keyed ("input" | "output", number); the event is that of its end.
+
+        `in_turn`: one launch after the other even where they could be side by side, because results may lie where inputs do.
+        """
         self.written.clear()
         self._set_external(external)
-        self._last = self._enqueue(self._run, self._waits(wait_for, self._held), external)
+        self._last = self._enqueue(self._run, self._waits(wait_for, self._held), external, None if in_turn else self._beside)
         if self._last is not None:
             latest = (self.queue, self._last)
             for index in self._held:
@@ -262,37 +274,50 @@ class Executor:
         launches: Sequence[Launch | Place],
         wait_for: list[cl.Event] | None,
         external: Mapping[tuple[str, int], cl.Buffer] | None = None,
+        beside: SideBySide | None = None,
     ) -> cl.Event | None:
-        queue, in_order, enqueue, event = self.queue, self.in_order, cl.enqueue_nd_range_kernel, None
-        launch: Launch | Place | None = None
+        events: list[cl.Event] = []
         try:
-            for launch in launches:
-                if isinstance(launch, Place):
-                    event = self._fill(launch, wait_for, external or {})
-                elif wait_for is None:
-                    event = enqueue(queue, launch.kernel, launch.global_size, launch.local_size)
-                else:
-                    event = enqueue(queue, launch.kernel, launch.global_size, launch.local_size, None, wait_for)
-                wait_for = None if in_order else [event]
+            if beside is not None:
+                return beside.enqueue(launches, wait_for, events)  # type: ignore[arg-type]  # none of them fills
+            self._enqueue_in_turn(launches, wait_for, external or {}, events)
         except cl.Error as error:
             self._settle()
             if launches is self._run:
-                done = next(i for i, each in enumerate(launches) if each is launch)
-                self.written = {number for writes in self._writes[:done] for number in writes}
-            doing = f"launch {launch.call.source.entry} of {launch.label}" if isinstance(launch, Launch) else "fill a result with zeros"
-            raise device_error(doing, error, queue.device) from error
-        return event
+                self.written = {number for writes in self._writes[: len(events)] for number in writes}
+            raise device_error(_doing(launches[len(events) :]), error, self.queue.device) from error
+        return events[-1] if events else None
+
+    def _enqueue_in_turn(
+        self,
+        launches: Sequence[Launch | Place],
+        wait_for: list[cl.Event] | None,
+        external: Mapping[tuple[str, int], cl.Buffer],
+        events: list[cl.Event],
+    ) -> None:
+        queue, in_order, enqueue = self.queue, self.in_order, cl.enqueue_nd_range_kernel
+        for launch in launches:
+            if isinstance(launch, Place):
+                event = self._fill(launch, wait_for, external)
+            elif wait_for is None:
+                event = enqueue(queue, launch.kernel, launch.global_size, launch.local_size)
+            else:
+                event = enqueue(queue, launch.kernel, launch.global_size, launch.local_size, None, wait_for)
+            events.append(event)
+            wait_for = None if in_order else [event]
 
     def _fill(self, place: Place, wait_for: list[cl.Event] | None, external: Mapping[tuple[str, int], cl.Buffer]) -> cl.Event:
         buffer = self._memory(place) or external[(place.region, place.index)]
         return cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, max(place.nbytes, 1), wait_for=wait_for)
 
     def _settle(self) -> None:
-        """After an error, wait for what was enqueued: on an out-of-order queue the next run could not know of it."""
-        if self.in_order:
+        """After an error, wait for what was enqueued: without a queue's order the next run could not know of it."""
+        if self.in_order and self._beside is None:
             return
         self._last = None
         try:
+            if self._beside is not None:
+                self._beside.settle()
             self.queue.finish()
         except cl.Error as error:
             log.debug("the queue cannot be waited for either: %s", error)
@@ -328,6 +353,13 @@ class Executor:
         """Fill the arena with NaN; a run must not notice."""
         if self.arena_bytes:
             cl.enqueue_fill_buffer(self.queue, self._arena, np.float32(np.nan), 0, self.arena_bytes // 4 * 4)
+
+
+def _doing(rest: Sequence[Launch | Place]) -> str:
+    """What is under way when the launches `rest` are still to come."""
+    if not rest:
+        return "join the branches of the graph"
+    return f"launch {rest[0].call.source.entry} of {rest[0].label}" if isinstance(rest[0], Launch) else "fill a result with zeros"
 
 
 def _residents_of_runs(steps: Sequence[PlacedStep]) -> set[int]:
