@@ -80,15 +80,15 @@ ATTRIBUTES: dict[str, Any] = {
     ),
     "here: Gather: indices from -3 to 2 lie outside of axis 0 with 2 elements": one("Gather", (2, 3), {"i": ints(2, -3)}),
     "here: Slice: steps [0] must not be 0": model(
-        [helper.make_node("Slice", ["x", "s", "e", "a", "z"], ["y"], name="here")], {"x": (2, 3)},
-        {"s": ints(0), "e": ints(1), "a": ints(0), "z": ints(0)}, outputs=(),
+        [helper.make_node("Slice", ["x", "s", "e", "a", "z"], ["y"], name="here")],
+        {"x": (2, 3)},
+        {"s": ints(0), "e": ints(1), "a": ints(0), "z": ints(0)},
+        outputs=(),
     ),
     "here: Split: sizes [1, 1] must be one for each of 2 outputs and add up to 3": model(
         [helper.make_node("Split", ["x", "s"], ["y", "z"], name="here", axis=1)], {"x": (2, 3)}, {"s": ints(1, 1)}, outputs=()
     ),
-    "here: Resize: needs either scales or sizes": model(
-        [helper.make_node("Resize", ["x"], ["y"], name="here")], {"x": MAPS}, outputs=()
-    ),
+    "here: Resize: needs either scales or sizes": model([helper.make_node("Resize", ["x"], ["y"], name="here")], {"x": MAPS}, outputs=()),
     "here: Expand: input of shape (2, 3) does not broadcast to [4, 2]": model(
         [helper.make_node("Expand", ["x", "s"], ["y"], name="here")], {"x": (2, 3)}, {"s": ints(4, 2)}, outputs=()
     ),
@@ -97,6 +97,11 @@ ATTRIBUTES: dict[str, Any] = {
     ),
     "here: conv2d: input channels 4 != weight channels 5 x groups 1 (= 5); x (1, 4, 6, 6), w (6, 5, 3, 3)": model(
         [helper.make_node("Conv", ["x", "w"], ["y"], name="here")], {"x": MAPS}, {"w": normal(6, 5, 3, 3)}, outputs=()
+    ),
+    "here: pool: element type int32 is not supported here; use float32 or float16: x.astype(np.float32)": model(
+        [helper.make_node("ArgMax", ["x"], ["i"], axis=1), helper.make_node("AveragePool", ["i"], ["y"], name="here", kernel_shape=[2, 2])],
+        {"x": MAPS},
+        outputs=(),
     ),
     "second: Relu: reads 'more', output 1 of LpPool 'first', which is not supported; only the outputs before it are": model(
         [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from clconv.errors import ArrayError, GeometryError
+from clconv.errors import GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node
+from clconv.graph.ops.base import check_floating
 
 
 def batched(value: object, rank: int, operation: str) -> Node:
@@ -25,8 +26,7 @@ def batched(value: object, rank: int, operation: str) -> Node:
 
 def floating(value: object, operation: str) -> Node:
     node = as_node(value, operation)
-    if node.dtype not in ("float32", "float16"):
-        raise ArrayError(f"{operation}: element type {node.dtype} is not supported here; use float32 or float16: x.astype(np.float32)")
+    check_floating(operation, node)
     return node
 
 

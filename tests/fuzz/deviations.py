@@ -77,10 +77,32 @@ def _mean(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iter
     yield helper.make_node("Add", [f"{own} first", f"{own} more"], [own])
 
 
+def _axes(proto: Any, axes: list[int], constant: Callable[[np.ndarray], str]) -> tuple[dict[str, Any], list[str]]:
+    """Axes of a reduction, as attributes and inputs: the latter from operator set 18 on."""
+    return ({"axes": axes}, []) if _version(proto) < 18 else ({}, [constant(np.array(axes))])
+
+
+def _mean_variance(proto: Any, node: Node, constant: Callable[[np.ndarray], str]) -> Iterator[Node]:
+    """The mean of the squares of what differs from the mean, which is never below 0."""
+    own, x = node.output[0], node.input[0]
+    more, axes = _axes(proto, list(_attribute(node, "axes", (0, 2, 3))), constant)
+    yield helper.make_node("ReduceMean", [x, *axes], [f"{own} mean"], keepdims=1, **more)
+    yield helper.make_node("Sub", [x, f"{own} mean"], [f"{own} differs"])
+    yield helper.make_node("Mul", [f"{own} differs", f"{own} differs"], [f"{own} squares"])
+    yield helper.make_node("ReduceMean", [f"{own} squares", *axes], [f"{own} variance"], keepdims=1, **more)
+    yield helper.make_node("Sqrt", [f"{own} variance"], [f"{own} deviation"])
+    yield helper.make_node("Add", [f"{own} deviation", constant(np.float32(1e-9))], [f"{own} divisor"])
+    yield helper.make_node("Div", [f"{own} differs", f"{own} divisor"], [own])
+
+
 DEVIATIONS: dict[str, tuple[str, Written]] = {
     "LRN": ("LRN's sum of squares runs from channel to channel: what overflows, or is too small beside a large one, stays lost", _lrn),
     "Conv": ("Conv leaves the padding's zeros out, which times an infinite weight are not a number", _conv),
     "GlobalAveragePool": ("GlobalAveragePool adds up a plane in one chain: equal terms by the ten thousand are rounded to one side", _mean),
+    "MeanVarianceNormalization": (
+        "its variance is a difference of means, which rounding makes negative where it is 0",
+        _mean_variance,
+    ),
 }
 STEPS = ("Floor", "Ceil")
 STEP = "a function that jumps at whole numbers is given one but for rounding; what it is given agrees"

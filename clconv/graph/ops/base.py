@@ -81,6 +81,12 @@ def make(op: str, *inputs: object, **attributes: Any) -> Node:
     return Node(op, nodes, attributes, OPS[op].infer(nodes, attributes), current_scope())
 
 
+def check_floating(what: str, node: Node) -> None:
+    """What multiplies, divides or weighs has kernels for these types alone."""
+    if node.dtype not in ("float32", "float16"):
+        raise ArrayError(f"{what}: element type {node.dtype} is not supported here; use float32 or float16: x.astype(np.float32)")
+
+
 def check_types(what: str, names: Sequence[str], nodes: Nodes) -> None:
     """One element type for all: a kernel reads its operands as that of the first."""
     for name, node in zip(names, nodes, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 from clconv.errors import GeometryError
 from clconv.geometry import ConvGeometry
 from clconv.graph.node import Node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, check_types, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, check_floating, check_types, make, register
 from clconv.graph.ops.elementwise import activation_backward
 from clconv.graph.ops.reduce import sum_over
 from clconv.graph.ops.shape import reshape
@@ -48,6 +48,7 @@ class Conv(Op):
         problem = problem_of(inputs, attributes)
         tensors = problem.tensors()
         what = attributes.get("operation", "conv")
+        check_floating(what, inputs[0])
         check_types(what, self.operands(problem), inputs)
         for name, node in zip(self.operands(problem), inputs, strict=True):
             if node.shape != tensors[name].shape:

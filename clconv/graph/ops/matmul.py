@@ -7,7 +7,7 @@ from typing import Any
 
 from clconv.errors import GeometryError
 from clconv.graph.node import Node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, check_types, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, check_floating, check_types, make, register
 from clconv.graph.ops.elementwise import activation_backward
 from clconv.graph.ops.reduce import sum_over
 from clconv.graph.ops.shape import reshape
@@ -37,12 +37,12 @@ class Matmul(Op):
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         problem = problem_of(inputs, attributes)
         tensors = problem.tensors()
-        check_types(attributes.get("operation", "matmul"), problem.inputs, inputs)
+        what = attributes.get("operation", "matmul")
+        check_floating(what, inputs[0])
+        check_types(what, problem.inputs, inputs)
         for name, node in zip(problem.inputs, inputs, strict=True):
             if node.shape != tensors[name].shape and node.spec.elements != tensors[name].elements:
-                raise GeometryError(
-                    f"{attributes.get('operation', 'matmul')}: {name} has shape {node.shape}, expected {tensors[name].shape}"
-                )
+                raise GeometryError(f"{what}: {name} has shape {node.shape}, expected {tensors[name].shape}")
         lead = inputs[0].shape[:-2]
         return (TensorSpec((*lead, problem.m, problem.n), inputs[0].dtype),)
 

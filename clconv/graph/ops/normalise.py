@@ -9,7 +9,7 @@ import numpy as np
 
 from clconv.codegen.expressions import float_literal
 from clconv.graph.node import Node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, as_node, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, as_node, check_floating, make, register
 from clconv.graph.ops.elementwise import Body, MapOp
 from clconv.graph.ops.shape import item
 from clconv.problem import LrnProblem, Pass
@@ -65,6 +65,7 @@ class Lrn(Op):
     direction = Pass.FORWARD
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        check_floating(self.name, inputs[0])
         return (TensorSpec(inputs[0].shape, inputs[0].dtype),)
 
     def lower(self, node: Node) -> Lowering:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clconv.graph.node import Node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, check_floating, make, register
 from clconv.graph.ops.shape import item
 from clconv.problem import Pass, PoolProblem
 from clconv.tensor import TensorSpec
@@ -34,6 +34,7 @@ class Pool(Op):
     name = "pool"
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        check_floating(self.name, inputs[0])
         problem = problem_of(inputs[0].shape, inputs[0].dtype, attributes)
         tensors = problem.tensors()
         return tuple(tensors[name] for name in problem.outputs)

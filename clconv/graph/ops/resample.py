@@ -9,7 +9,7 @@ import numpy as np
 
 from clconv.errors import GeometryError
 from clconv.graph.node import Node, constant_node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, check_floating, make, register
 from clconv.graph.resize import Resizing
 from clconv.problem import Pass, ResampleProblem, UnpoolProblem
 from clconv.tensor import TensorSpec
@@ -25,6 +25,7 @@ class Resample(Op):
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         x, sources = inputs[:2]
+        check_floating(self.name, x)
         axis = attributes["axis"]
         return (TensorSpec((*x.shape[:axis], sources.shape[0], *x.shape[axis + 1 :]), x.dtype),)
 
@@ -47,6 +48,7 @@ class Unpool(Op):
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         x, indices = inputs
+        check_floating(self.name, x)
         if x.shape != indices.shape:
             raise GeometryError(f"unpool: indices {indices.shape} must have the shape of the input, {x.shape}")
         return (TensorSpec((*x.shape[:2], *attributes["size"]), x.dtype),)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clconv.graph.node import Node
-from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
+from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, check_floating, make, register
 from clconv.problem import Pass, SoftmaxProblem
 from clconv.tensor import TensorSpec
 
@@ -18,6 +18,7 @@ class Softmax(Op):
     direction = Pass.FORWARD
 
     def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        check_floating(self.name, inputs[0])
         return (TensorSpec(inputs[0].shape, inputs[0].dtype),)
 
     def lower(self, node: Node) -> Lowering:
