@@ -14,8 +14,9 @@ from clconv.bench.report import Row
 from clconv.bench.rivals import Opponent, TrainingJob, opponent
 from clconv.errors import UnsupportedError
 from clconv.graph.compile import compile_graph
-from clconv.graph.network import Network, Parameter, Shapes
+from clconv.graph.network import Network, Shapes
 from clconv.graph.node import Node
+from clconv.graph.parameter import Parameter
 from clconv.graph.rewrite import Context, rewrite
 from clconv.graph.trace import Graph
 from clconv.runtime import arrays

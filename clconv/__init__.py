@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from clconv.graph.compile import compile as compile
     from clconv.graph.compile import compile_graph as compile_graph
     from clconv.graph.network import Network as Network
-    from clconv.graph.network import Parameter as Parameter
+    from clconv.graph.parameter import Parameter as Parameter
     from clconv.graph.trace import Graph as Graph
     from clconv.problem import parse as parse
     from clconv.runtime.context import default_queue as default_queue

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import clconv.functional as F
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node, input_node, topological
+from clconv.graph.parameter import Parameter
 from clconv.graph.passes import optimise
 from clconv.graph.trace import Graph
 from clconv.tensor import TensorSpec

@@ -8,9 +8,9 @@ import pytest
 import clconv
 import clconv.functional as F
 from clconv.graph.assembly import Assembly, Options
-from clconv.graph.network import Parameter
 from clconv.graph.node import input_node
 from clconv.graph.ops.optimiser import sgd_step
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import Graph
 from clconv.nn import Sequential
 from clconv.nn.models.googlenet import Inception

@@ -12,7 +12,7 @@ import clconv
 import clconv.functional as F
 from clconv import nn
 from clconv.errors import DeviceError
-from clconv.graph.network import Parameter
+from clconv.graph.parameter import Parameter
 from clconv.nn.init import seeded
 from clconv.train import SGD, Trainer
 from clconv.train.meter import Mean

@@ -13,8 +13,8 @@ from clconv import nn
 from clconv.errors import ArrayError, GeometryError
 from clconv.functional import eager
 from clconv.graph.compile import compile_graph
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node, input_node
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import Graph
 from clconv.tensor import TensorSpec
 

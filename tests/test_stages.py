@@ -14,10 +14,10 @@ from clconv import grad
 from clconv.errors import ArrayError, GeometryError, UnsupportedError
 from clconv.graph.compile import compile_graph
 from clconv.graph.hybrid import HybridRun
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node, input_node
 from clconv.graph.ops import make
 from clconv.graph.ops.host import OPEN, host
+from clconv.graph.parameter import Parameter
 from clconv.graph.stages import DeviceStage, HostStage, has_host_part, stages
 from clconv.graph.trace import Graph, scope
 from clconv.tensor import TensorSpec

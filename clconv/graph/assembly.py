@@ -11,8 +11,8 @@ from clconv.codegen.plan import KernelSource, Plan
 from clconv.device import DeviceTraits
 from clconv.graph.branches import branched
 from clconv.graph.memory import Lifetime, MemoryPlan, plan_memory
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node, topological
+from clconv.graph.parameter import Parameter
 from clconv.graph.passes import optimise
 from clconv.graph.reuse import Ready
 from clconv.graph.schedule import Scheduler, Step, overwrites

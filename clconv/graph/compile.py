@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +13,12 @@ from clconv.errors import ArrayError, DeviceError, UnsupportedError
 from clconv.graph.assembly import Assembly, Options
 from clconv.graph.budget import device_bytes, over_budget
 from clconv.graph.explain import Profile, explain, profile_of
-from clconv.graph.network import Network, Parameter, Shapes
+from clconv.graph.network import Network, Shapes
 from clconv.graph.node import Node
 from clconv.graph.overlap import check_overlap
+from clconv.graph.parameter import Parameter, draw_ahead
 from clconv.graph.recovery import restore
-from clconv.graph.reuse import Ready
+from clconv.graph.reuse import Ready, compiled_before
 from clconv.graph.schedule import Step
 from clconv.graph.stages import has_host_part
 from clconv.graph.trace import Graph
@@ -33,10 +33,6 @@ from clconv.runtime.staging import Staging
 from clconv.tensor import PLAIN, Layout
 
 MOST_VARIANTS = 64
-
-_history: weakref.WeakKeyDictionary[Network, dict[tuple[int, bool], set[tuple[tuple[int, ...], ...]]]] = weakref.WeakKeyDictionary()
-_history_lock = threading.Lock()
-
 
 @dataclass
 class Variant:
@@ -384,17 +380,12 @@ def compile(
     """
     if not isinstance(net, Network):
         raise ArrayError(f"compile: expected a network (a module, or what a file holds), got {type(net).__name__}; graphs: compile_graph")
+    draw_ahead(net.named_parameters().values())
     queue, graph = queue or default_queue(), net.trace(input_shape, training)
     device_of(queue)
-    shapes, known = tuple(node.shape for node in graph.inputs), _compiled(net, queue.context, training)
+    shapes, known = tuple(node.shape for node in graph.inputs), compiled_before(net, queue.context, training)
     reuse = bool(known) and shapes not in known if reuse is None else reuse
     options = Options(tuple((algorithms or {}).items()), kernels, True, reuse, tuned, keep_weights, strict, max_bytes)
     run = _run(graph, queue, options, net)
     known.add(shapes)
     return run
-
-
-def _compiled(net: Network, context: Any, training: bool) -> set[tuple[tuple[int, ...], ...]]:
-    """The shapes of inputs that this network has been compiled for in this context."""
-    with _history_lock:
-        return _history.setdefault(net, {}).setdefault((context.int_ptr, training), set())

@@ -7,13 +7,14 @@ import inspect
 import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clconv.errors import ArrayError, CheckpointError, ClconvError, DeviceError, GeometryError
+from clconv.errors import CheckpointError, ClconvError, DeviceError, GeometryError
 from clconv.graph import trace as tracing
 from clconv.graph.node import Node, input_node
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import Graph
 from clconv.tensor import TensorSpec
 
@@ -21,88 +22,6 @@ if TYPE_CHECKING:
     from clconv.graph.summary import Summary
 
 Shapes = tuple[int, ...] | Mapping[str, tuple[int, ...]]
-
-
-class Residence(Protocol):
-    """Where a value lives on a device (runtime.resident.Resident)."""
-
-    version: int
-
-    def write(self, value: np.ndarray, version: int) -> None: ...
-
-    def read(self) -> np.ndarray: ...
-
-
-class Parameter:
-    """A named tensor whose value outlives runs: weights, and running statistics (`trainable=False`).
-
-    The value may be newer on a device than here; reading `value` fetches it. `version` counts the changes, so that compiled runs
-    know what to upload and to repack.
-
-    >>> Parameter(np.zeros((2, 3), np.float32)).shape
-    (2, 3)
-    """
-
-    def __init__(self, value: np.ndarray, trainable: bool = True) -> None:
-        self._value = np.array(value, np.float32)
-        self.trainable = trainable
-        self.name = ""
-        self.version = 0
-        self._latest: Residence | None = None
-        self.residents: dict[int, Residence] = {}
-        self.node = Node("parameter", (), {"parameter": self}, (TensorSpec(self._value.shape),))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._value.shape
-
-    @property
-    def value(self) -> np.ndarray:
-        """The current value as a float32 array of its own; assigning one of the same shape replaces it."""
-        return self._current().copy()
-
-    @value.setter
-    def value(self, array: np.ndarray) -> None:
-        array = np.asarray(array)
-        if array.dtype.kind not in "fiub":
-            raise ArrayError(f"parameter {self.name or '(unnamed)'}: a value must hold numbers, got {array.dtype}")
-        if array.shape != self.shape:
-            raise ArrayError(f"parameter {self.name or '(unnamed)'}: a value of shape {array.shape} does not fit its shape {self.shape}")
-        self._latest = None
-        self._value = np.array(array, np.float32)
-        self.changed()
-
-    def _current(self) -> np.ndarray:
-        """The current value, not to be changed."""
-        latest, version = self._latest, self.version
-        if latest is None:
-            return self._value
-        value = latest.read()
-        if version == self.version:  # else another thread has run a training step meanwhile, whose result must not be lost
-            self._value, self._latest = value, None
-        return value
-
-    def bring(self, resident: Residence) -> None:
-        """Make `resident` hold the current value."""
-        if resident.version != self.version:
-            resident.write(self._current(), self.version)
-
-    def advance(self, resident: Residence) -> None:
-        """The device changed the value in `resident`: it is the newest now."""
-        self.version += 1
-        resident.version = self.version
-        self._latest = resident
-
-    def outlives(self, resident: Residence) -> bool:
-        """Whether the current value is also held elsewhere, so that `resident` may be filled with it again."""
-        return self._latest is not resident
-
-    def changed(self) -> None:
-        """No memory on any device holds the current value; the next run of every graph takes it from here."""
-        self.version += 1
-
-    def __repr__(self) -> str:
-        return f"Parameter({self.name or '?'}, {self.shape}{'' if self.trainable else ', not trained'})"
 
 
 class Network:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clconv.graph.activations import epilogue_activation, name_activation
 from clconv.graph.affine import fold_channel_affine, is_constant
 from clconv.graph.fuse import fuse_elementwise
-from clconv.graph.node import Node, topological
+from clconv.graph.node import Node
 from clconv.graph.ops import make_labelled
 from clconv.graph.ops.elementwise import Body
 from clconv.graph.ops.normalise import channel_factor
@@ -88,8 +88,8 @@ def fuse_epilogue(node: Node, context: Context) -> Node | None:
     if node.op == "add":
         for base, other in (node.inputs, node.inputs[::-1]):
             if base.op == "conv" and _takes_epilogue(base, context) and not base.attributes.get("residual") and other.shape == base.shape:
-                if other is base or other.dtype != base.dtype or _needs(other, base):
-                    continue
+                if other.dtype != base.dtype:
+                    continue  # and it does not need base, whose only reader is this node
                 return Node("conv", (*base.inputs, other), {**base.attributes, "residual": True}, base.results, base.label)
     return None
 
@@ -98,10 +98,6 @@ def _takes_epilogue(base: Node, context: Context) -> bool:
     if base.op not in ("conv", "matmul") or not context.only_reader(base) or base.attributes.get("activation"):
         return False
     return base.op == "matmul" or base["direction"] is not Pass.BACKWARD_WEIGHTS
-
-
-def _needs(node: Node, wanted: Node) -> bool:
-    return any(n is wanted for n in topological([node]))
 
 
 PASSES = (drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, name_activation, fuse_epilogue, fuse_elementwise)

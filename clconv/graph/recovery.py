@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clconv.graph.network import Parameter
+from clconv.graph.parameter import Parameter
 from clconv.runtime.resident import Resident
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import weakref
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from clconv.algorithms.base import Algorithm
 from clconv.codegen.plan import KernelCall, KernelSource, Plan
@@ -13,6 +16,18 @@ from clconv.errors import UnsupportedError
 from clconv.problem import Problem, ReorderProblem
 from clconv.tensor import Layout
 from clconv.tuning.select import Candidate, Choice, Situation, choose, same_storage
+
+if TYPE_CHECKING:
+    from clconv.graph.network import Network
+
+_history: weakref.WeakKeyDictionary[Network, dict[tuple[int, bool], set[tuple[tuple[int, ...], ...]]]] = weakref.WeakKeyDictionary()
+_history_lock = threading.Lock()
+
+
+def compiled_before(net: Network, context: Any, training: bool) -> set[tuple[tuple[int, ...], ...]]:
+    """The shapes of inputs that this network has been compiled for in this context, to be added to."""
+    with _history_lock:
+        return _history.setdefault(net, {}).setdefault((context.int_ptr, training), set())
 
 
 @dataclass(frozen=True)

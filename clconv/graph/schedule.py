@@ -10,9 +10,9 @@ from functools import cached_property
 from clconv.algorithms import for_problem
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node, topological
 from clconv.graph.ops import OPS, Lowering
+from clconv.graph.parameter import Parameter
 from clconv.graph.reuse import Asked, Ready
 from clconv.graph.trace import Graph
 from clconv.graph.values import Value

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clconv.errors import GeometryError
-from clconv.graph.network import Parameter
 from clconv.graph.node import SOURCES, Node, input_node, topological
 from clconv.graph.ops.host import on_device
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import Graph
 
 Levels = Mapping[int, int | None]

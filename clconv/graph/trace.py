@@ -12,7 +12,7 @@ from clconv.errors import ClconvError
 from clconv.graph.node import Node
 
 if TYPE_CHECKING:
-    from clconv.graph.network import Parameter
+    from clconv.graph.parameter import Parameter
 
 
 @dataclass(frozen=True)

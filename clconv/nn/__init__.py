@@ -6,7 +6,7 @@
 True
 """
 
-from clconv.graph.network import Parameter
+from clconv.graph.parameter import Parameter
 from clconv.nn import init
 from clconv.nn.activation import ELU, GELU, Dropout, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, SiLU, Softmax, Tanh
 from clconv.nn.containers import Identity, ModuleList, Sequential

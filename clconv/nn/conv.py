@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import clconv.functional as F
 from clconv.errors import GeometryError
 from clconv.geometry import ConvGeometry, IntLike, Padding, per_axis, resolve_padding
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node
-from clconv.nn.init import Initialiser, default_bias, draw, kaiming_uniform
+from clconv.graph.parameter import Parameter
+from clconv.nn.init import Initialiser, default_bias, draw, first_value, kaiming_uniform
 from clconv.nn.module import Module
 
 _CONV: dict[int, Callable[..., Any]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -76,7 +76,7 @@ class Conv(Module):
         resolve_padding(padding, self.kernel_size, (1,) * self.rank, self.dilation, None, operation)
         self.padding = padding
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(draw(weight_init or kaiming_uniform(), shape))
+        self.weight = Parameter(first_value(weight_init or kaiming_uniform(), shape))
         self.bias = Parameter(draw(bias_init or default_bias(shape), shape[:1])) if bias else None
 
     def forward(self, input: Node) -> Node:
@@ -150,7 +150,7 @@ class ConvTranspose(Module):
         self.kernel_size, self.stride, self.dilation = geometry.kernel, geometry.stride, geometry.dilation
         self.output_padding, self.padding = geometry.output_padding, padding
         shape = (self.in_channels, self.out_channels // self.groups, *kernel)
-        self.weight = Parameter(draw(weight_init or kaiming_uniform(), shape))
+        self.weight = Parameter(first_value(weight_init or kaiming_uniform(), shape))
         self.bias = Parameter(draw(bias_init or default_bias(shape), (self.out_channels,))) if bias else None
 
     def forward(self, input: Node) -> Node:

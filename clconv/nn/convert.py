@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from clconv.errors import GeometryError, UnsupportedError
 from clconv.geometry import Size
-from clconv.graph.network import Parameter, mode
+from clconv.graph.network import mode
 from clconv.graph.node import input_node
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import recording
 from clconv.nn.activation import Elementwise, Softmax
 from clconv.nn.containers import Identity, Sequential

@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 
 from clconv.errors import GeometryError
 from clconv.geometry import Size
+from clconv.graph.parameter import Drawn
 
 Float32 = NDArray[np.float32]
 Initialiser = Callable[[np.random.Generator, Size], Float32]
 
+LARGE = 2**17
+"""Elements from which on a weight is not drawn at once."""
 _UNSEEDED = np.random.default_rng(0)
 _GENERATOR: ContextVar[np.random.Generator] = ContextVar("clconv_init_generator", default=_UNSEEDED)
 
@@ -46,6 +49,14 @@ def seeded(seed: int | np.random.Generator) -> Iterator[np.random.Generator]:
 def draw(initialiser: Initialiser, shape: Size) -> Float32:
     """`initialiser` of `shape`, from the generator of the innermost `seeded` block."""
     return initialiser(_GENERATOR.get(), shape)
+
+
+def first_value(initialiser: Initialiser, shape: Size) -> Float32 | Drawn:
+    """As `draw`; a large array is left to be drawn when it is needed, from a generator of its own."""
+    if math.prod(shape) < LARGE:
+        return draw(initialiser, shape)
+    (own,) = _GENERATOR.get().spawn(1)
+    return Drawn(shape, lambda: initialiser(own, shape))
 
 
 def fans(shape: Size) -> tuple[int, int]:

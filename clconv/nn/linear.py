@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import clconv.functional as F
 from clconv.geometry import per_axis
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node
-from clconv.nn.init import Initialiser, default_bias, draw, kaiming_uniform
+from clconv.graph.parameter import Parameter
+from clconv.nn.init import Initialiser, default_bias, draw, first_value, kaiming_uniform
 from clconv.nn.module import Module
 
 
@@ -30,7 +30,7 @@ class Linear(Module):
         (self.in_features,) = per_axis(in_features, 1, "in_features", 1, "Linear")
         (self.out_features,) = per_axis(out_features, 1, "out_features", 1, "Linear")
         shape = (self.out_features, self.in_features)
-        self.weight = Parameter(draw(weight_init or kaiming_uniform(), shape))
+        self.weight = Parameter(first_value(weight_init or kaiming_uniform(), shape))
         self.bias = Parameter(draw(bias_init or default_bias(shape), shape[:1])) if bias else None
 
     def forward(self, input: Node) -> Node:

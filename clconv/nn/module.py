@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from clconv.errors import ArrayError, ClconvError
-from clconv.graph.network import Network, Parameter
+from clconv.graph.network import Network
 from clconv.graph.node import Node
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import current_scope, scope
 
 

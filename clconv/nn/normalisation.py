@@ -7,8 +7,8 @@ from typing import ClassVar
 import clconv.functional as F
 from clconv.errors import GeometryError
 from clconv.geometry import per_axis
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node
+from clconv.graph.parameter import Parameter
 from clconv.nn.init import Initialiser, constant, draw
 from clconv.nn.module import Module
 

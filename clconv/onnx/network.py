@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from clconv.errors import ClconvError, GeometryError, OnnxError, printable
-from clconv.graph.network import Network, Parameter
+from clconv.graph.network import Network
 from clconv.graph.node import Node
 from clconv.graph.ops import as_node, make
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import scope
 from clconv.onnx.budget import Budget, check_shape, for_folding
 from clconv.onnx.fallback import Fallback, Placement

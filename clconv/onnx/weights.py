@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clconv.errors import OnnxError
-from clconv.graph.network import Parameter
+from clconv.graph.parameter import Parameter
 from clconv.graph.trace import scope
 from clconv.onnx.budget import Budget
 from clconv.onnx.model import Model, Operation

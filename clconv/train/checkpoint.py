@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clconv.errors import CheckpointError
-from clconv.graph.network import Network, Parameter
+from clconv.graph.network import Network
+from clconv.graph.parameter import Parameter
 from clconv.train.optimiser import Optimiser
 
 Tensors = dict[str, NDArray[Any]]

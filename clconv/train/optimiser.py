@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 
 from clconv.errors import ArrayError, ClconvError
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node
 from clconv.graph.ops.optimiser import adam_step, sgd_step
+from clconv.graph.parameter import Parameter
 
 Updates = list[tuple[Parameter, Node]]
 

@@ -104,13 +104,13 @@ DEVIATIONS: dict[str, tuple[str, Written]] = {
         _mean_variance,
     ),
 }
-STEPS = ("Floor", "Ceil")
-STEP = "a function that jumps at whole numbers is given one but for rounding; what it is given agrees"
+JUMPING = ("Floor", "Ceil", "ReduceProd")
+JUMPS = "a function that jumps at whole numbers, or a product that overflows in one order and not in another; what it is given agrees"
 
 
-def before_steps(proto: Any) -> bytes | None:
+def before_jumps(proto: Any) -> bytes | None:
     """The model up to the functions that jump, whose inputs are its results; None if it has none."""
-    jumping = [node.input[0] for node in proto.graph.node if node.op_type in STEPS and node.input]
+    jumping = [node.input[0] for node in proto.graph.node if node.op_type in JUMPING and node.input]
     if not jumping:
         return None
     twin = type(proto).FromString(proto.SerializeToString())

@@ -13,7 +13,7 @@ import onnxruntime
 
 import clconv
 from clconv.errors import ClconvError, OnnxError
-from tests.fuzz.deviations import STEP, alternatives, before_steps
+from tests.fuzz.deviations import JUMPS, alternatives, before_jumps
 from tests.fuzz.mutate import Mutant
 
 BUDGET = 2**28
@@ -92,9 +92,9 @@ def judge(mutant: Mutant, stage: Stages) -> Verdict:
             continue
         if disagreement(results, rewritten, margin) is None:
             return Verdict("deviated", reason)
-    data = before_steps(proto)
+    data = before_jumps(proto)
     if data is not None and _agree(data, shapes, inputs, margin):
-        return Verdict("deviated", STEP)
+        return Verdict("deviated", JUMPS)
     return Verdict("failed", f"differs from ONNX Runtime: {difference}")
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import clconv.functional as F
 from clconv.errors import GeometryError
 from clconv.geometry import Size
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node
+from clconv.graph.parameter import Parameter
 from clconv.nn.activation import ReLU, ScaledTanh
 from clconv.nn.containers import Sequential
 from clconv.nn.conv import Conv2d

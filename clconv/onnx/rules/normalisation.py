@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import clconv.functional as F
-from clconv.graph.network import Parameter
 from clconv.graph.node import Node
 from clconv.graph.ops import make
 from clconv.graph.ops.shape import flip, reshape
+from clconv.graph.parameter import Parameter
 from clconv.onnx.rules.base import Call, Rule, Rules
 
 
