@@ -199,6 +199,8 @@ def structure() -> dict[str, tuple[str, Any]]:
     whole = model([relu], {"x": (2, 2)})
     shapeless = model([relu], {"x": (2, 2)})
     shapeless.graph.input[0].type.tensor_type.ClearField("shape")
+    below = model([relu], {"x": (2, 2)})
+    below.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -2
     damaged = model([helper.make_node("Add", ["x", "a"], ["y"])], {"x": (2, 2)}, {"a": normal(2, 2)})
     damaged.graph.initializer[0].raw_data = b"123"
     outside = one("Relu", (2, 2))
@@ -211,6 +213,7 @@ def structure() -> dict[str, tuple[str, Any]]:
         "inputs": ("Relu 'here' takes 1 inputs, got (x, x)", _with_inputs(model([relu], {"x": (2, 2)}), "x", "x")),
         "empty input": ("Relu 'here' takes 1 inputs, got ()", _with_inputs(model([relu], {"x": (2, 2)}), "")),
         "shape": ("input 'x' has no shape; infer or set it, at least the number of its axes", shapeless),
+        "size": ("input 'x' has an axis of size -2; sizes are 0 or more, or -1 if open", below),
         "old": ("operator set 0 is not supported, 1 to ", model([relu], {"x": (2, 2)}, opset=0)),
         "tensor": ("made by hand: tensor 'a' of shape (2, 2) is damaged: ", damaged),
         "bytes": ("model: not an ONNX model", whole.SerializeToString()[:-5]),

@@ -97,3 +97,10 @@ def test_another_size_builds_nothing_and_is_right(queue: Any) -> None:
         (wanted,) = by_onnx_runtime(proto, x)
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
+
+def test_an_axis_of_size_minus_one_is_open() -> None:
+    """So some exporters write it."""
+    proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (1, 3)})
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    net = load(proto)
+    assert net.dimensions == {"x": ("?", 3)} and net.trace((5, 3)).outputs[0].shape == (5, 3)

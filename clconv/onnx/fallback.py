@@ -17,7 +17,7 @@ from clconv.onnx.budget import Budget, check_shape
 from clconv.onnx.hosted import Hosted
 from clconv.onnx.model import Model, Operation
 from clconv.onnx.protos import inferred, node_proto, tensor_type, type_of
-from clconv.onnx.reading import onnx_package
+from clconv.onnx.reading import onnx_package, size_of
 from clconv.onnx.rules import Value
 from clconv.tensor import TensorSpec
 
@@ -170,7 +170,7 @@ def _spec(kind: Any) -> TensorSpec:
     if not _is_tensor(kind):
         return TensorSpec((OPEN,), SEQUENCE)
     tensor = kind.tensor_type
-    shape = tuple(d.dim_value if d.HasField("dim_value") else OPEN for d in tensor.shape.dim) if tensor.HasField("shape") else (OPEN,)
+    shape = tuple(n if isinstance(n := size_of(d), int) else OPEN for d in tensor.shape.dim) if tensor.HasField("shape") else (OPEN,)
     return TensorSpec(shape, str(onnx_package().helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
 
 

@@ -98,5 +98,5 @@ def _nothing(value: Any) -> np.ndarray:
     onnx = onnx_package()
     tensor = value.type.tensor_type
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type) if tensor.elem_type else np.dtype(np.float32)
-    return np.empty((0, *(d.dim_value for d in tensor.shape.dim)), kind)
+    return np.empty((0, *(max(0, d.dim_value) for d in tensor.shape.dim)), kind)
 

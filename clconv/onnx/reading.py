@@ -19,6 +19,8 @@ from clconv.onnx.subgraphs import captured
 
 OLDEST_VERSION = 1
 KINDS = {1: "float", 2: "int", 3: "string", 4: "tensor", 5: "graph", 6: "floats", 7: "ints", 8: "strings"}
+OPEN_SIZE = -1
+"""What some exporters write for an axis of any size, instead of a name or nothing."""
 OWN_DOMAINS = ("", "ai.onnx")
 
 
@@ -121,9 +123,16 @@ def _dimensions(value: Any, name: str) -> Dimensions:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         raise OnnxError(f"{name}: input {value.name!r} has no shape; infer or set it, at least the number of its axes")
-    if negative := [d.dim_value for d in tensor.shape.dim if d.dim_value < 0]:
-        raise OnnxError(f"{name}: input {value.name!r} has an axis of size {negative[0]}; sizes are 0 or more, open ones have a name")
-    return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
+    if negative := [d.dim_value for d in tensor.shape.dim if d.dim_value < OPEN_SIZE]:
+        raise OnnxError(f"{name}: input {value.name!r} has an axis of size {negative[0]}; sizes are 0 or more, or -1 if open")
+    return tuple(size_of(d) for d in tensor.shape.dim)
+
+
+def size_of(dimension: Any) -> int | str:
+    """The size of an axis, or the name of an open one, "?" without any."""
+    if dimension.HasField("dim_value") and dimension.dim_value != OPEN_SIZE:
+        return int(dimension.dim_value)
+    return dimension.dim_param or "?"
 
 
 def _type(onnx: Any, value: Any) -> str:
