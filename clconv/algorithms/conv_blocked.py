@@ -24,8 +24,10 @@ from clconv.tensor import PLAIN, Blocked, Layout, Packed, input_blocks
 
 # Inputs of so few channels are read plain: a block would be mostly padding.
 FEW_CHANNELS = 4
-# Work-items per compute unit: few enough to share weights between tiles, enough to spread evenly.
-ITEMS_PER_UNIT = 64
+# Work-items per compute unit: few enough to share weights between tiles, enough to spread evenly; and the multiply-adds of a lane squared
+# from which on an item is worth its start, or else there are fewer of them.
+ITEMS_PER_UNIT, FEW_ITEMS_PER_UNIT = 64, 8
+WORTHWHILE = 1200
 # Sums of a work-item that wait for the next chunk of weights, and the bytes of such a chunk: both stay in caches close by.
 PARTIAL_SUMS = 8192
 CHUNK_BYTES = 10240
@@ -127,7 +129,9 @@ def kernel_call(
     tiles = -(-rows.count // tile_h) * cut.tiles
     run, joint = params.tile_k * traits.block, share_blocks(problem, traits)
     channel_tiles = -(-geometry.groups * roles.outputs // run) if joint else geometry.groups * -(-roles.outputs // run)
-    per_item = max(1, min(tiles, tiles * channel_tiles * problem.batch // (ITEMS_PER_UNIT * traits.compute_units)))
+    worth = problem.multiply_adds // (WORTHWHILE * traits.block**2 * traits.compute_units)
+    items = max(FEW_ITEMS_PER_UNIT, min(ITEMS_PER_UNIT, worth)) * traits.compute_units
+    per_item = max(1, min(tiles, tiles * channel_tiles * problem.batch // items))
     chunk = params.chunk if can_chunk(problem, traits, tiles * tile_h * cut.width * run) else 0
     if chunk:
         per_item = tiles

@@ -108,15 +108,19 @@ JUMPING = ("Floor", "Ceil", "ReduceProd")
 JUMPS = "a function that jumps at whole numbers, or a product that overflows in one order and not in another; what it is given agrees"
 
 
-def before_jumps(proto: Any) -> bytes | None:
-    """The model up to the functions that jump, whose inputs are its results; None if it has none."""
-    jumping = [node.input[0] for node in proto.graph.node if node.op_type in JUMPING and node.input]
-    if not jumping:
+CANCELLING = ("Sub",)
+CANCELS = "what is subtracted is nearly the same, and agrees: little but rounding is left"
+
+
+def up_to(proto: Any, operators: tuple[str, ...]) -> bytes | None:
+    """The model up to the nodes of `operators`, whose inputs are its results; None if it has none."""
+    wanted = [name for node in proto.graph.node if node.op_type in operators for name in node.input if name]
+    if not wanted:
         return None
     twin = type(proto).FromString(proto.SerializeToString())
     kind = twin.graph.input[0].type.tensor_type.elem_type
     del twin.graph.output[:]
-    twin.graph.output.extend(helper.make_tensor_value_info(name, kind, None) for name in dict.fromkeys(jumping))
+    twin.graph.output.extend(helper.make_tensor_value_info(name, kind, None) for name in dict.fromkeys(wanted))
     return twin.SerializeToString()
 
 
