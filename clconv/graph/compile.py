@@ -281,7 +281,9 @@ class Run:
         return text + "\nkernels that were built already go before better ones; run.retune() builds those" if self.options.reuse else text
 
     def profile(self, *inputs: Any, repeats: int = 10, scalars: Mapping[str, float] | None = None) -> Profile:
-        """Median device time of every launch; print it. Runs `repeats` + 2 times; parameters that a run updates are updated.
+        """Median device time of every launch, one after the other even where branches of a run are side by side; print it.
+
+        Runs `repeats` + 2 times; parameters that a run updates are updated.
 
         `scalars` as in a call: a training step takes its learning rate there.
         """
