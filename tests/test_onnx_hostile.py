@@ -191,3 +191,30 @@ def test_strides_beyond_the_map_are_cut_to_what_they_mean() -> None:
 
 def test_names_that_are_no_text_are_shown_as_bytes() -> None:
     assert printable(b"a\xff\x1b") == "a\\xff\\x1b"
+
+
+def _with_names() -> bytes:
+    """Each kind of name once."""
+    branch = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["inside"], name="deep")], "other", [], [helper.make_tensor_value_info("inside", 1, None)]
+    )
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["pooled"], name="first", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("If", ["chosen"], ["y"], name="either", then_branch=branch, else_branch=branch),
+    ]
+    proto = model(nodes, {"x": (1, 1, 4, 4)}, {"chosen": np.array(True)})
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    proto.metadata_props.add(key="author", value="someone")
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+@pytest.mark.parametrize(
+    "name", ["MaxPool", "first", "pooled", "strides", "chosen", "batch", "author", "someone", "other", "inside", "deep", "then_branch"]
+)
+def test_a_name_that_is_no_text_is_refused(name: str) -> None:
+    whole, damaged = name.encode(), name[:-1].encode() + b"\xff"
+    assert whole in _with_names()
+    with pytest.raises(OnnxError) as caught:
+        load(_with_names().replace(whole, damaged))
+    assert f" is called '{name[:-1]}\\xff', which is no UTF-8 text; export the model again" in str(caught.value)

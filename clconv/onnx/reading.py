@@ -16,6 +16,7 @@ from clconv.onnx.external import element_type, is_external, read_external
 from clconv.onnx.functions import inlined
 from clconv.onnx.model import Attribute, Dimensions, Model, Operation
 from clconv.onnx.subgraphs import captured
+from clconv.onnx.texts import check_texts
 
 OLDEST_VERSION = 1
 KINDS = {1: "float", 2: "int", 3: "string", 4: "tensor", 5: "graph", 6: "floats", 7: "ints", 8: "strings"}
@@ -42,6 +43,7 @@ def read(source: Any, budget: Budget | None = None) -> Model:
     budget = budget or for_tensors(None)
     onnx = onnx_package()
     proto, name, folder = _parsed(onnx, source)
+    check_texts(proto, name)
     proto = inlined(proto, name)
     version = _version(onnx, proto, name)
     graph = proto.graph
