@@ -1,0 +1,142 @@
+"""Every algorithm and pass on small exact problems; what builds wrong, computes wrong, crashes or hangs is told apart."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from clconv.device import DeviceTraits
+from clconv.doctor.measure import Measured
+from clconv.doctor.problems import Case, Skipped
+from clconv.doctor.ward import Verdict, Ward
+from clconv.errors import DeviceError
+from clconv.tuning.worker import Crashed, Hung, Rejected, Worker
+
+PATIENCE = {"start": 60.0, "build": 30.0, "run": 10.0, "check": 30.0, "measure": 60.0}
+MOST_LOST = 3
+"""After so many crashes or hangs in a row the driver is at fault as a whole, and trying the rest would take minutes."""
+MOST_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What became of one device: a verdict a case, what was not tried and why, and what it can do (None where that failed, with `why`)."""
+
+    traits: DeviceTraits
+    verdicts: tuple[Verdict, ...]
+    skipped: tuple[Skipped, ...]
+    measured: Measured | None = None
+    why: str = ""
+
+    @property
+    def failures(self) -> tuple[Verdict, ...]:
+        return tuple(verdict for verdict in self.verdicts if not verdict.ok)
+
+    @property
+    def healthy(self) -> bool:
+        return not self.failures and not self.why
+
+
+def examine(
+    traits: DeviceTraits,
+    cases: Sequence[Case],
+    skipped: Sequence[Skipped] = (),
+    *,
+    measure: bool = True,
+    progress: Callable[[int, str], object] = lambda done, what: None,
+    patience: Mapping[str, float] | None = None,
+) -> Examination:
+    """Try `cases` on the device with these traits in processes that are replaced when they die; then measure.
+
+    After a crash or hang the algorithm's other cases are left out. `progress` is told how many cases are done, and what comes next.
+    """
+    rounds = _Rounds(cases, progress)
+    workers = [Worker(traits, {**PATIENCE, **(patience or {})}, Ward) for _ in range(processes(traits, len(rounds.left)))]
+    try:
+        with ThreadPoolExecutor(len(workers)) as pool:
+            try:
+                list(pool.map(rounds.go, workers))
+            except BaseException:  # Ctrl-C above all: who waits for an answer gets none, and asks no more
+                rounds.given_up = True
+                for worker in workers:
+                    worker.stop()
+                raise
+        for worker in workers[1:]:  # what is measured has the device to itself
+            worker.stop()
+        progress(len(cases), "peak rates")
+        measured, why = _measured(workers[0]) if measure and not rounds.given_up else (None, "")
+    finally:
+        for worker in workers:
+            worker.stop()
+    verdicts = tuple(rounds.verdicts[case] for case in cases if case in rounds.verdicts)
+    return Examination(traits, verdicts, (*skipped, *rounds.skipped), measured, why)
+
+
+def processes(traits: DeviceTraits, algorithms: int) -> int:
+    """How many compile side by side. On a GPU one process's hang would take the others' work with it."""
+    return max(1, min(MOST_PROCESSES, os.cpu_count() or 1, algorithms)) if traits.is_cpu else 1
+
+
+class _Rounds:
+    """The cases, dealt out an algorithm at a time to those who come for them."""
+
+    def __init__(self, cases: Sequence[Case], progress: Callable[[int, str], object]) -> None:
+        by_name: dict[str, list[Case]] = {}
+        for case in cases:
+            by_name.setdefault(case.name, []).append(case)
+        self.left, self.progress = deque(by_name.values()), progress
+        self.verdicts: dict[Case, Verdict] = {}
+        self.skipped: list[Skipped] = []
+        self.lost_in_a_row = 0
+        self.given_up = False
+        self._lock = threading.Lock()
+
+    def go(self, worker: Worker) -> None:
+        """Try one algorithm after the other, as long as there are any."""
+        while True:
+            with self._lock:
+                if not self.left:
+                    return
+                own = self.left.popleft()
+            for number, case in enumerate(own):
+                if self.given_up:
+                    self.skipped += [Skipped(str(c), f"not tried after {MOST_LOST} crashes or hangs in a row") for c in own[number:]]
+                    break
+                with self._lock:
+                    self.progress(len(self.verdicts), str(case))
+                verdict = self.verdicts[case] = _verdict(worker, case)
+                lost = verdict.outcome in ("crash", "hang")
+                with self._lock:
+                    self.lost_in_a_row = self.lost_in_a_row + 1 if lost else 0
+                    self.given_up |= self.lost_in_a_row >= MOST_LOST
+                if lost:
+                    self.skipped += [Skipped(str(c), f"not tried after {case} did not come back") for c in own[number + 1 :]]
+                    break
+
+
+def _verdict(worker: Worker, case: Case) -> Verdict:
+    try:
+        verdict = worker.ask("examine", case)
+        assert isinstance(verdict, Verdict)
+        return verdict
+    except Hung as error:
+        return Verdict.of(case, "hang", str(error))
+    except Crashed as error:
+        return Verdict.of(case, "crash", str(error))
+    except DeviceError as error:
+        return Verdict.of(case, "opencl", str(error))
+    except Rejected as error:
+        return Verdict.of(case, "error", str(error))
+
+
+def _measured(worker: Worker) -> tuple[Measured | None, str]:
+    try:
+        measured = worker.ask("measure")
+        assert isinstance(measured, Measured)
+        return measured, ""
+    except (Rejected, DeviceError) as error:
+        return None, str(error)
