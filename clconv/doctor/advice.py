@@ -147,7 +147,8 @@ def _remarks(examination: Examination, survey: Survey) -> Iterator[Advice]:
     """What a healthy device is to be known for."""
     traits, measured, label = examination.traits, examination.measured, examination.traits.label
     if measured and measured.disturbed:
-        yield Advice(f"{label}: the speeds are doubtful: {measured.disturbed}", "measure again when the machine has nothing else to do", False)
+        what = f"{label}: the speeds are doubtful: {measured.disturbed}"
+        yield Advice(what, "measure again when the machine has nothing else to do", False)
     if measured and measured.wait_us > SLOW_WAIT_US:
         what = f"{label}: a launch and the wait for it take {measured.wait_us / 1000:.1f} ms"
         yield Advice(what, "small networks will be slow here: give large batches, look for power saving or a remote device", False)

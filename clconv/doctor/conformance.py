@@ -16,7 +16,9 @@ from clconv.doctor.ward import Verdict, Ward
 from clconv.errors import DeviceError
 from clconv.tuning.worker import Crashed, Hung, Rejected, Worker
 
-PATIENCE = {"start": 60.0, "build": 30.0, "run": 10.0, "check": 30.0, "measure": 60.0}
+PATIENCE = {"start": 120.0, "build": 60.0, "run": 60.0, "check": 60.0, "measure": 120.0}
+"""Seconds for each phase. Some drivers compile at the first launch, and on a busy machine that takes ten times as long: a hang that is none
+would be recorded."""
 MOST_LOST = 3
 """After so many crashes or hangs in a row the driver is at fault as a whole, and trying the rest would take minutes."""
 MOST_PROCESSES = 2

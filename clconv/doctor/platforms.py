@@ -65,8 +65,9 @@ def take_survey(patience: float = PATIENCE) -> Survey:
         return Survey(trouble="error", detail=f"no process can be started: {error}")
     told = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
     if done.returncode != 0:
-        trouble = "import" if "ImportError" in told or "ModuleNotFoundError" in told else "error" if told and done.returncode > 0 else "crash"
-        return Survey(trouble=trouble, detail=told or f"its process ended with code {done.returncode}")
+        fallen = done.returncode < 0 or not told
+        trouble = "crash" if fallen else "import" if told.startswith(("ImportError", "ModuleNotFoundError")) else "error"
+        return Survey(trouble=trouble, detail=f"code {done.returncode}" if fallen else told)
     return of_text(done.stdout.decode(errors="replace"))
 
 

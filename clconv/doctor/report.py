@@ -1,4 +1,4 @@
-"""The report for a bug report, as JSON: what was seen and measured, without names of users, hosts and folders, and without the environment."""
+"""What was seen and measured, as JSON for a bug report: without names of users, hosts and folders, and without the environment."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Private:
         except (KeyError, OSError):
             user = ""
         host = socket.gethostname()
-        names = {user, host, host.partition(".")[0], Path.home().name}
+        names = {user, host, host.partition(".")[0], host.lower(), Path.home().name}
         return cls(str(Path.home()), tuple(sorted((name for name in names if len(name) > 1), key=len, reverse=True)))
 
     def removed(self, text: str) -> str:
@@ -51,15 +51,16 @@ class Private:
         >>> Private("/home/eve", ("eve", "evebox")).removed("eve@evebox: /home/eve/a/x.cl:3:5: error in /usr/lib/libOpenCL.so")
         '...@...: .../x.cl:3:5: error in /usr/lib/libOpenCL.so'
         """
-        text = PATH.sub(lambda found: found[0] if self._is_public(found[0]) else f".../{re.split(r'[/\\\\]', found[0])[-1]}", text)
         if len(self.home) > 1:
-            text = text.replace(self.home, "...")
+            text = text.replace(self.home, "/~")
+        text = PATH.sub(_shortened, text).replace("/~", "...")
         for name in self.names:
-            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "...", text, flags=re.IGNORECASE)
+            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "...", text)
         return text
 
-    def _is_public(self, path: str) -> bool:
-        return path.startswith(PUBLIC) and not (len(self.home) > 1 and path.startswith(self.home))
+
+def _shortened(found: re.Match[str]) -> str:
+    return found[0] if found[0].startswith(PUBLIC) else ".../" + re.split(r"[/\\]", found[0])[-1]
 
 
 def cleaned(value: Any, private: Private) -> Any:
