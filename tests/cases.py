@@ -13,6 +13,7 @@ from clconv.algorithms.base import Algorithm
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits
 from clconv.doctor.exact import bounds, expected, operands_of
+from clconv.doctor.problems import kind_of as kind_of
 from clconv.problem import (
     ConvProblem,
     LrnProblem,
@@ -203,16 +204,6 @@ def table_cases() -> Iterator[ResampleProblem | UnpoolProblem]:
 
 def all_cases() -> tuple[Problem, ...]:
     return (*conv_cases(), *pool_cases(), *row_cases(), *pointwise_cases(), *matmul_cases(), *moving_cases(), *table_cases())
-
-
-def kind_of(problem: Problem) -> str:
-    """What an algorithm may be written for or not: the pass, the kind of pooling, the sort of layouts that a reorder is between."""
-    if isinstance(problem, ReorderProblem):
-        layouts = {type(problem.layout(name)).__name__ for name in ("x", "y")} - {"Plain"}
-        return next((kind.lower() for kind in ("Blocked", "Packed", "Transformed") if kind in layouts), "strided")
-    prefix = f"{problem.kind} " if isinstance(problem, PoolProblem) else ""
-    direction = getattr(problem, "direction", None)
-    return f"{prefix}{direction.value}" if direction else "all"
 
 
 # How it is run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from clconv.cli.options import device_option, kernels_option
 if TYPE_CHECKING:
     from clconv.device import DeviceTraits
     from clconv.doctor.advice import Advice
-    from clconv.doctor.conformance import Examination
+    from clconv.doctor.findings import Examination
     from clconv.doctor.platforms import Survey
     from clconv.doctor.surroundings import Surroundings
 
@@ -27,7 +28,7 @@ WIDTH = 140
 @click.option("--all", "every", is_flag=True, help="Examine all devices instead of the first.")
 @click.option("--algorithm", "names", metavar="NAME", multiple=True, help="Try only this algorithm (conv_blocked); may be given again.")
 @click.option("--speed/--no-speed", default=True, show_default=True, help="Measure peak rates and the price of a launch.")
-@click.option("--report", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write a JSON file for a bug report.")
+@click.option("--report", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON for a bug report.")
 @click.option("--forget", is_flag=True, help="Forget what failed on the device before; examine nothing.")
 @kernels_option
 def doctor(
@@ -136,16 +137,16 @@ def show_examination(examination: Examination) -> None:
     from rich.table import Table
 
     from clconv.doctor.advice import by_algorithm
-    from clconv.doctor.ward import OUTCOMES
+    from clconv.doctor.findings import told
 
     table = Table(box=SIMPLE, pad_edge=False)
     for title in ("algorithm", "passes", "s", "verdict"):
         table.add_column(title, justify="right" if title == "s" else "left", no_wrap=title == "algorithm")
     for name, kinds in by_algorithm(examination.verdicts).items():
         own = [verdict for verdict in examination.verdicts if verdict.algorithm == name]
-        failed = dict.fromkeys(f"{verdict.kind} {OUTCOMES[verdict.outcome]}" for verdict in own if not verdict.ok)
+        failed = told(own)
         seconds = sum(verdict.seconds for verdict in own)
-        table.add_row(name, kinds, f"{seconds:.1f}", f"FAILED: {', '.join(failed)}" if failed else "ok", style="red" if failed else None)
+        table.add_row(name, kinds, f"{seconds:.1f}", f"FAILED: {failed}" if failed else "ok", style="red" if failed else None)
     console_of().print(table)
     for skipped in examination.skipped:
         click.echo(f"not tried: {skipped.algorithm}: {skipped.why}")
@@ -159,7 +160,13 @@ def show_examination(examination: Examination) -> None:
 
 def show_advice(told: Sequence[Advice]) -> None:
     for each in told:
-        click.echo(f"\n{'WRONG' if each.wrong else 'note'}: {each.what}\n    what to do: {each.do}")
+        click.echo("\n" + wrapped(f"{'WRONG' if each.wrong else 'note'}: {each.what}"))
+        click.echo(wrapped(f"    what to do: {each.do}"))
+
+
+def wrapped(text: str) -> str:
+    """In lines of WIDTH, the later ones indented; paths and other long words stay whole."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False)
 
 
 def show_records(examined: Sequence[Examination]) -> None:

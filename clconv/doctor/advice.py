@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clconv.doctor.conformance import Examination
+from clconv.doctor.findings import OUTCOMES, Examination, Verdict
 from clconv.doctor.platforms import Survey
 from clconv.doctor.surroundings import USUAL_FOLDER, Surroundings
-from clconv.doctor.ward import OUTCOMES, Verdict
 
 PACKAGES = {
     "AMD": "ROCm's rocm-opencl-runtime (AMD's repository), or mesa-opencl-icd with RUSTICL_ENABLE=radeonsi",

@@ -7,12 +7,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from clconv.device import DeviceTraits
-from clconv.doctor.measure import Measured
-from clconv.doctor.problems import Case, Skipped
-from clconv.doctor.ward import Verdict, Ward
+from clconv.doctor.findings import Examination, Measured, Skipped, Verdict
+from clconv.doctor.problems import Case
+from clconv.doctor.ward import Ward
 from clconv.errors import DeviceError
 from clconv.tuning.worker import Crashed, Hung, Rejected, Worker
 
@@ -22,25 +21,6 @@ would be recorded."""
 MOST_LOST = 3
 """After so many crashes or hangs in a row the driver is at fault as a whole, and trying the rest would take minutes."""
 MOST_PROCESSES = 2
-
-
-@dataclass(frozen=True)
-class Examination:
-    """What became of one device: a verdict a case, what was not tried and why, and what it can do (None where that failed, with `why`)."""
-
-    traits: DeviceTraits
-    verdicts: tuple[Verdict, ...]
-    skipped: tuple[Skipped, ...]
-    measured: Measured | None = None
-    why: str = ""
-
-    @property
-    def failures(self) -> tuple[Verdict, ...]:
-        return tuple(verdict for verdict in self.verdicts if not verdict.ok)
-
-    @property
-    def healthy(self) -> bool:
-        return not self.failures and not self.why
 
 
 def examine(

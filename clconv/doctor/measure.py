@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -15,18 +14,6 @@ from clconv.runtime.programs import programs_for
 LAUNCHES = 256
 ROUNDS = 15
 NOTHING = "__kernel void nothing(__global float *out) { if (get_global_id(0) == 0) out[0] = 1.0f; }\n"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Billions of operations (two a multiply-add) and of bytes read a second; microseconds of a launch among many, and of one that is
-    waited for. `disturbed` says what makes them doubtful."""
-
-    gflops: float
-    gbytes: float
-    launch_us: float
-    wait_us: float
-    disturbed: str = ""
 
 
 def measure_launches(queue: Any) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from itertools import product
 from clconv.algorithms import ALGORITHMS
 from clconv.algorithms.base import Algorithm
 from clconv.device import DeviceTraits
+from clconv.doctor.findings import Skipped
 from clconv.errors import UnsupportedError
 from clconv.problem import (
     LrnProblem,
@@ -31,7 +32,7 @@ from clconv.tuning.trial import Trial
 
 DENSE, STRIDED, DEPTHWISE = "n2c16i7x9k24f3x3p1", "n1c11i9x8k13f3x3s2p1", "n2c19i6x7k19f3x3p1g19"
 """The first has channels as conv_winograd_gemm needs them, the others leave tails everywhere."""
-POOLS = ("maxpool n2c17i7x5f3x3s2p1:idx", "avgpool n2c17i7x5f3x3s2p1:nopad")
+POOLS = ("maxpool n2c17i7x5f3x3s2p1:idx", "maxpool n2c17i7x5f3x3s2p1", "avgpool n2c17i7x5f3x3s2p1:nopad")
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,6 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.name}, {self.trial.problem}"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An algorithm that is not tried at all, and why."""
-
-    algorithm: str
-    why: str
 
 
 def kind_of(problem: Problem) -> str:
@@ -131,7 +124,7 @@ def cases(traits: DeviceTraits, names: Iterable[str] = (), directory: str | None
     chosen = [algorithm for algorithm in ALGORITHMS if not names or algorithm.name in names]
     if unknown := set(names) - {algorithm.name for algorithm in chosen}:
         raise UnsupportedError(f"no algorithm is called {', '.join(sorted(unknown))}; there are {', '.join(a.name for a in ALGORITHMS)}")
-    asked, found, skipped = tuple(problems(max(traits.block, 4))), [], []
+    asked, found, skipped = tuple(dict.fromkeys(problems(max(traits.block, 4)))), [], []
     for algorithm in chosen:
         own = [problem for problem in asked if isinstance(problem, algorithm.takes)]
         refusals = {problem: algorithm.why_not_forced(problem, traits) for problem in own}

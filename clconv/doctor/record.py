@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from clconv.doctor.conformance import Examination
-from clconv.doctor.ward import OUTCOMES, Verdict
-from clconv.tuning.failures import Failure, Failures, failures_for, record
+from clconv.doctor.findings import Examination, Verdict, told
+from clconv.tuning.failures import Failure, failures_for, record
 
 
 def failures_of(examination: Examination, day: str) -> tuple[Failure, ...]:
@@ -18,8 +17,7 @@ def failures_of(examination: Examination, day: str) -> tuple[Failure, ...]:
     out = []
     for name, verdicts in own.items():
         dtype = "float32" if any(verdict.dtype == "float32" for verdict in verdicts) else "float16"
-        told = dict.fromkeys(f"{verdict.kind} {OUTCOMES[verdict.outcome]}" for verdict in verdicts if verdict.dtype == dtype)
-        out.append(Failure(name, dtype, ", ".join(told), day))
+        out.append(Failure(name, dtype, told(verdict for verdict in verdicts if verdict.dtype == dtype), day))
     return tuple(out)
 
 

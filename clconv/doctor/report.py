@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clconv.doctor.advice import Advice
-from clconv.doctor.conformance import Examination
+from clconv.doctor.findings import Examination
 from clconv.doctor.platforms import Survey
 from clconv.doctor.surroundings import Surroundings
 

@@ -4,52 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from clconv.bench.roofline import peaks
 from clconv.doctor.exact import bounds, expected, operands_of
-from clconv.doctor.measure import Measured, measure_launches
+from clconv.doctor.findings import OK, Measured, Verdict
+from clconv.doctor.measure import measure_launches
 from clconv.doctor.problems import Case
 from clconv.errors import BuildError, ClconvError, DeviceError
 from clconv.runtime.failure import reported
 from clconv.tensor import Packed, Transformed
 from clconv.tuning.packed import weights_in
 from clconv.tuning.trial import Bound, WrongResult
-
-OK = "ok"
-OUTCOMES = {
-    OK: "computes what it should",
-    "wrong": "computes something else",
-    "build": "does not build",
-    "opencl": "an OpenCL call fails",
-    "crash": "crashes the process",
-    "hang": "does not come to an end",
-    "error": "fails before anything runs",
-}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a case: one of OUTCOMES, and in `detail` what was seen (the compiler's log, the first wrong element)."""
-
-    case: str
-    algorithm: str
-    kind: str
-    dtype: str
-    outcome: str
-    detail: str = ""
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, case: Case, outcome: str, detail: str = "", seconds: float = 0.0) -> Verdict:
-        return cls(str(case), case.name, case.kind, case.dtype, outcome, detail, seconds)
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome == OK
 
 
 class Ward:
