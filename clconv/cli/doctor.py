@@ -60,7 +60,7 @@ def doctor(
         show_examination(examined[-1])
     told = advice(survey, around, examined)
     show_advice(told)
-    if kernels is None:
+    if examined and kernels is None:
         show_records(examined)
     if file is not None:
         write_report(file, survey, around, examined, told)

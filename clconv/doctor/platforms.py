@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 30.0
+COMMAND = "from clconv.runtime.survey import main; main()"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def take_survey(patience: float = PATIENCE) -> Survey:
     """
     folder = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-P", "-c", "from clconv.runtime.survey import main; main()"]
+    command = [sys.executable, "-P", "-c", COMMAND]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=patience, env={**os.environ, "PYTHONPATH": paths}

@@ -24,7 +24,9 @@ LONGEST = 4000
 PACKAGES = ("clconv", "pyopencl", "pocl_binary_distribution", "numpy", "mako")
 PUBLIC = ("/dev/", "/etc/", "/lib", "/opt/", "/sys/", "/usr/")
 """Folders whose names say nothing of who uses the machine."""
-PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:'\"()\[\],;]+[/\\])+[^\s/\\:'\"()\[\],;]*")
+_NAME = r"[^\s/\\:'\"()\[\],;]"
+PATH = re.compile(rf"(?:[A-Za-z]:(?=[/\\]))?{_NAME}*[/\\](?:{_NAME}+[/\\])+{_NAME}*")
+"""Anything with two separators: what follows a space in a folder's name is caught too."""
 
 
 @dataclass(frozen=True)
