@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from clconv.tensor import Packed, Transformed
 from clconv.tuning.check import Arrays, sum_bound, terms_of
 from clconv.tuning.packed import transform_weights, weights_in
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., list[np.ndarray]]] = {
     "add_relu": lambda x, y: [np.maximum(x + y, 0)],
     "sum": lambda x: [x],
     "largest": lambda x: [x],
@@ -95,8 +96,7 @@ def expected(problem: Problem, given: Arrays) -> dict[str, np.ndarray]:
     else:
         assert isinstance(problem, ReorderProblem)
         layout = problem.layout("y")
-        is_plain = not isinstance(layout, Packed | Transformed)
-        values = [given["x"] if is_plain else weights_in(given["x"].astype(np.float64), layout)]
+        values = [weights_in(given["x"].astype(np.float64), layout) if isinstance(layout, Packed | Transformed) else given["x"]]
     return dict(zip(problem.outputs, values, strict=True))
 
 
@@ -120,7 +120,8 @@ def _pool(problem: PoolProblem, given: Arrays) -> list[np.ndarray]:
     if problem.kind == "max":
         if not forward:
             return [reference.max_pool_backward(given["dy"], given["indices"], size)]
-        return list(reference.max_pool(given["x"], g))[: len(problem.outputs)]
+        y, indices = reference.max_pool(given["x"], g)
+        return [y, indices][: len(problem.outputs)]
     rule = (problem.count_include_pad, problem.divisor)
     return [reference.avg_pool(given["x"], g, *rule) if forward else reference.avg_pool_backward(given["dy"], g, size, *rule)]
 
