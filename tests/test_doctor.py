@@ -22,7 +22,7 @@ from clconv.cli.explain import explain_problem
 from clconv.device import DeviceTraits
 from clconv.doctor import conformance
 from clconv.doctor.conformance import MOST_LOST, examine
-from clconv.doctor.findings import Examination
+from clconv.doctor.findings import LATE, Examination
 from clconv.doctor.problems import cases
 from clconv.doctor.record import remember
 from clconv.doctor.ward import difference
@@ -116,7 +116,7 @@ def test_each_way_of_failing_is_told_apart(ill: Examination) -> None:
     assert "no_such_name" in found["window_copy"].detail and "window_copy.cl.mako does not build" in found["window_copy"].detail
     assert "ended with code -11" in found["unpool_planes"].detail
     (left,) = ill.skipped
-    assert "not tried after unpool_planes" in left.why and ":bwd_d" in left.algorithm
+    assert left.why.startswith("unpool_planes") and left.why.endswith("did not come back") and ":bwd_d" in left.algorithm
     assert not ill.healthy and len(ill.failures) == 4
 
 
@@ -140,6 +140,11 @@ def test_a_later_healthy_run_takes_it_back(ill: Examination, recorded: Path) -> 
     assert [entry.algorithm for entry in failures_for(ill.traits).entries] == ["window_copy"], "what was not tried again stays"
     remember(replace(ill, verdicts=tuple(replace(v, outcome="ok") for v in ill.verdicts)))
     assert not failures_for(ill.traits) and not recorded.exists()
+
+
+def test_no_case_begins_after_the_time(tmp_path: Path) -> None:
+    found = examine(traits(), *cases(traits(), ["window_copy", "pool_rows"]), seconds=0, measure=False)
+    assert not found.verdicts and {each.why for each in found.skipped} == {LATE} and len(found.skipped) == 3 and found.healthy
 
 
 # The command
@@ -194,7 +199,7 @@ def test_a_hang_is_ended_and_a_driver_that_hangs_is_given_up(tmp_path: Path, mon
 
 @pytest.mark.exhaustive
 def test_this_device_is_healthy(tmp_path: Path) -> None:
-    result = call("--report", str(tmp_path / "report.json"))
+    result = call("--time", "600", "--report", str(tmp_path / "report.json"))
     assert result.exit_code == 0, result.output
     (found,) = json.loads((tmp_path / "report.json").read_text())["examined"]
     assert found["healthy"] and {case["outcome"] for case in found["cases"]} == {"ok"} and len(found["cases"]) > 40

@@ -16,7 +16,7 @@ from clconv.doctor import platforms, report
 from clconv.doctor.advice import Advice, advice
 from clconv.doctor.findings import OUTCOMES, Examination, Measured, Skipped, Verdict
 from clconv.doctor.platforms import Device, Platform, Survey, of_text, take_survey
-from clconv.doctor.surroundings import Icd, Node, Surroundings, look
+from clconv.doctor.surroundings import Icd, Node, Surroundings, look, with_load_errors
 
 GPU = replace(DeviceTraits.gpu(), platform="Made-up Platform", driver="1.0 / OpenCL 1.2")
 FACTS = (("name", GPU.name), ("version", GPU.driver), ("fp16", "no"))
@@ -133,6 +133,14 @@ def test_files_nodes_and_cards_are_found(tmp_path: Path) -> None:
     assert node.path.endswith("dev/dri/renderD128") and node.usable and node.group
     elsewhere = look(tmp_path, {"OCL_ICD_VENDORS": str(tmp_path / "nowhere")}, tmp_path / "package")
     assert elsewhere.variable == "OCL_ICD_VENDORS" and not elsewhere.exists and [icd.file for icd in elsewhere.icds] == ["pocl.icd"]
+
+
+def test_a_driver_that_does_not_load_is_told_with_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "broken.so").write_text("no library")
+    icds = Icd("broken.icd", str(tmp_path / "broken.so"), False), Icd("old.icd", "/none.so", True), Icd("pocl.icd", "libpocl.so", False)
+    found = with_load_errors(Surroundings("/etc/OpenCL/vendors", icds=icds, bundled=("pocl.icd",)))
+    assert [bool(icd.error) for icd in found.icds] == [True, False, False] and "broken.so" in found.icds[0].error
+    assert f"broken.icd names the driver {tmp_path}/broken.so, which does not load: {found.icds[0].error}" in texts(advice(Survey(), found))
 
 
 def test_the_survey_survives_what_drivers_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

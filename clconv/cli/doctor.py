@@ -27,12 +27,20 @@ WIDTH = 140
 @device_option
 @click.option("--all", "every", is_flag=True, help="Examine all devices instead of the first.")
 @click.option("--algorithm", "names", metavar="NAME", multiple=True, help="Try only this algorithm (conv_blocked); may be given again.")
+@click.option("--time", "seconds", metavar="S", type=click.FloatRange(min=1), default=45, show_default=True, help="No case begins later.")
 @click.option("--speed/--no-speed", default=True, show_default=True, help="Measure peak rates and the price of a launch.")
 @click.option("--report", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON for a bug report.")
 @click.option("--forget", is_flag=True, help="Forget what failed on the device before; examine nothing.")
 @kernels_option
 def doctor(
-    device: str | None, every: bool, names: tuple[str, ...], speed: bool, file: Path | None, forget: bool, kernels: str | None
+    device: str | None,
+    every: bool,
+    names: tuple[str, ...],
+    seconds: float,
+    speed: bool,
+    file: Path | None,
+    forget: bool,
+    kernels: str | None,
 ) -> None:
     """Say whether this machine's OpenCL is fit for the library, and what to do if not.
 
@@ -49,14 +57,16 @@ def doctor(
         return
     from clconv.doctor.advice import advice
     from clconv.doctor.platforms import take_survey
-    from clconv.doctor.surroundings import look
+    from clconv.doctor.surroundings import look, with_load_errors
 
     begin = time.monotonic()
     around, survey = look(), take_survey()
+    if len(survey.platforms) < len(around.icds):
+        around = with_load_errors(around)
     show_system(around, survey)
     examined = []
     for traits in chosen_devices(device, every) if survey.devices else ():
-        examined.append(examine_one(traits, names, kernels, speed))
+        examined.append(examine_one(traits, names, kernels, seconds, speed))
         show_examination(examined[-1])
     told = advice(survey, around, examined)
     show_advice(told)
@@ -82,14 +92,14 @@ def forget_records(name: str | None, every: bool) -> None:
         click.echo(f"{traits.label}, driver {traits.driver}: {'forgotten' if forget(traits) else 'nothing was recorded'}")
 
 
-def examine_one(traits: DeviceTraits, names: Sequence[str], kernels: str | None, speed: bool) -> Examination:
+def examine_one(traits: DeviceTraits, names: Sequence[str], kernels: str | None, seconds: float, speed: bool) -> Examination:
     from clconv.doctor.conformance import examine
     from clconv.doctor.problems import cases
 
     chosen, skipped = cases(traits, names, kernels)
     click.echo(f"\n{len(chosen)} cases of {len({case.name for case in chosen})} algorithms on {traits.label}")
     with progress(len(chosen)) as listener:
-        return examine(traits, chosen, skipped, measure=speed, progress=listener)
+        return examine(traits, chosen, skipped, seconds=seconds, measure=speed, progress=listener)
 
 
 @contextmanager
@@ -196,8 +206,12 @@ def write_report(file: Path, survey: Survey, around: Surroundings, examined: Seq
 
 
 def verdict(survey: Survey, examined: Sequence[Examination], seconds: float) -> str:
+    from clconv.doctor.findings import LATE
+
     if not survey.devices:
         return "\nno device to examine"
     failed, tried = (sum(map(len, lists)) for lists in (([e.failures for e in examined]), [e.verdicts for e in examined]))
+    left = sum(each.why == LATE for examination in examined for each in examination.skipped)
+    more = f"; {left} cases were not tried for lack of time, --time gives them more" if left else ""
     healthy = all(examination.healthy for examination in examined)
-    return f"\n{'healthy' if healthy else 'NOT HEALTHY'}: {tried - failed} of {tried} cases right, in {seconds:.0f} s"
+    return f"\n{'healthy' if healthy else 'NOT HEALTHY'}: {tried - failed} of {tried} cases right, in {seconds:.0f} s{more}"

@@ -81,7 +81,10 @@ def _files(survey: Survey, around: Surroundings) -> Iterator[Advice]:
         if icd.missing:
             what = f"{icd.file} names the driver {icd.library}, which is not there"
             yield Advice(what, "install the driver's package again, or remove the file", lacks)
-    usable = [icd.file for icd in around.icds if not icd.missing]
+        elif icd.error:
+            what = f"{icd.file} names the driver {icd.library}, which does not load: {icd.error}"
+            yield Advice(what, "install the library that it lacks, or name its folder in LD_LIBRARY_PATH", lacks)
+    usable = [icd.file for icd in around.icds if not icd.missing and not icd.error]
     if lacks and usable and not survey.trouble:
         yield Advice(
             f"{', '.join(usable)} name drivers that are there, but no device comes of them",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from clconv.device import DeviceTraits
-from clconv.doctor.findings import Examination, Measured, Skipped, Verdict
+from clconv.doctor.findings import LATE, Examination, Measured, Skipped, Verdict
 from clconv.doctor.problems import Case
 from clconv.doctor.ward import Ward
 from clconv.errors import DeviceError
@@ -28,15 +29,17 @@ def examine(
     cases: Sequence[Case],
     skipped: Sequence[Skipped] = (),
     *,
+    seconds: float = float("inf"),
     measure: bool = True,
     progress: Callable[[int, str], object] = lambda done, what: None,
     patience: Mapping[str, float] | None = None,
 ) -> Examination:
     """Try `cases` on the device with these traits in processes that are replaced when they die; then measure.
 
-    After a crash or hang the algorithm's other cases are left out. `progress` is told how many cases are done, and what comes next.
+    No case is begun after `seconds`. After a crash or hang the algorithm's other cases are left out. `progress` is told how many cases are
+    done, and what comes next.
     """
-    rounds = _Rounds(cases, progress)
+    rounds = _Rounds(cases, seconds, progress)
     workers = [Worker(traits, {**PATIENCE, **(patience or {})}, Ward) for _ in range(processes(traits, len(rounds.left)))]
     try:
         with ThreadPoolExecutor(len(workers)) as pool:
@@ -66,11 +69,11 @@ def processes(traits: DeviceTraits, algorithms: int) -> int:
 class _Rounds:
     """The cases, dealt out an algorithm at a time to those who come for them."""
 
-    def __init__(self, cases: Sequence[Case], progress: Callable[[int, str], object]) -> None:
+    def __init__(self, cases: Sequence[Case], seconds: float, progress: Callable[[int, str], object]) -> None:
         by_name: dict[str, list[Case]] = {}
         for case in cases:
             by_name.setdefault(case.name, []).append(case)
-        self.left, self.progress = deque(by_name.values()), progress
+        self.left, self.progress, self.until = deque(by_name.values()), progress, time.monotonic() + seconds
         self.verdicts: dict[Case, Verdict] = {}
         self.skipped: list[Skipped] = []
         self.lost_in_a_row = 0
@@ -85,8 +88,10 @@ class _Rounds:
                     return
                 own = self.left.popleft()
             for number, case in enumerate(own):
-                if self.given_up:
-                    self.skipped += [Skipped(str(c), f"not tried after {MOST_LOST} crashes or hangs in a row") for c in own[number:]]
+                late = time.monotonic() > self.until
+                if late or self.given_up:
+                    why = LATE if late else f"{MOST_LOST} crashes or hangs in a row came before"
+                    self.skipped += [Skipped(str(c), why) for c in own[number:]]
                     break
                 with self._lock:
                     self.progress(len(self.verdicts), str(case))
@@ -96,7 +101,7 @@ class _Rounds:
                     self.lost_in_a_row = self.lost_in_a_row + 1 if lost else 0
                     self.given_up |= self.lost_in_a_row >= MOST_LOST
                 if lost:
-                    self.skipped += [Skipped(str(c), f"not tried after {case} did not come back") for c in own[number + 1 :]]
+                    self.skipped += [Skipped(str(c), f"{case} did not come back") for c in own[number + 1 :]]
                     break
 
 

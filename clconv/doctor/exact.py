@@ -120,8 +120,8 @@ def _pool(problem: PoolProblem, given: Arrays) -> list[np.ndarray]:
     if problem.kind == "max":
         if not forward:
             return [reference.max_pool_backward(given["dy"], given["indices"], size)]
-        y, indices = reference.max_pool(given["x"], g)
-        return [y, indices][: len(problem.outputs)]
+        both: list[np.ndarray] = [*reference.max_pool(given["x"], g)]
+        return both[: len(problem.outputs)]
     rule = (problem.count_include_pad, problem.divisor)
     return [reference.avg_pool(given["x"], g, *rule) if forward else reference.avg_pool_backward(given["dy"], g, size, *rule)]
 

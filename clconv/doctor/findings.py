@@ -22,6 +22,8 @@ OUTCOMES = {
     "error": "fails before anything runs",
 }
 
+LATE = "no time was left"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -46,7 +48,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An algorithm that is not tried at all, and why."""
+    """An algorithm or a case that was not tried, and why."""
 
     algorithm: str
     why: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 VARIABLES = ("OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH")
@@ -18,11 +19,13 @@ MAKERS = {"0x1002": "AMD", "0x8086": "Intel", "0x10de": "NVIDIA"}
 
 @dataclass(frozen=True)
 class Icd:
-    """A file that names a driver's library to the loader; `missing` if that is an absolute path at which nothing is."""
+    """A file that names a driver's library to the loader; `missing` if that is an absolute path at which nothing is. `error` is what the
+    linker says of it, where that was asked."""
 
     file: str
     library: str
     missing: bool
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,22 @@ def look(root: Path = Path("/"), environment: Mapping[str, str] = os.environ, pa
         cards=_cards(root),
         in_container=any((root / name).exists() for name in (".dockerenv", "run/.containerenv")),
     )
+
+
+def with_load_errors(around: Surroundings, patience: float = 10.0) -> Surroundings:
+    """The same, with what the linker says of each driver that is there: it may need a library that is not. In processes of their own."""
+    return replace(around, icds=tuple(icd if icd.missing or icd.file in around.bundled else _linked(icd, patience) for icd in around.icds))
+
+
+def _linked(icd: Icd, patience: float) -> Icd:
+    command = [sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", icd.library]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=patience)
+    except subprocess.TimeoutExpired:
+        return replace(icd, error=f"loading it takes longer than {patience:g} s")
+    if done.returncode < 0:
+        return replace(icd, error=f"loading it ends the process with code {done.returncode}")
+    return replace(icd, error=done.stderr.strip().rpartition("\n")[2].removeprefix("OSError: ") if done.returncode else "")
 
 
 def _pyopencl() -> Path | None:
