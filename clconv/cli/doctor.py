@@ -158,8 +158,9 @@ def show_examination(examination: Examination) -> None:
         seconds = sum(verdict.seconds for verdict in own)
         table.add_row(name, kinds, f"{seconds:.1f}", f"FAILED: {failed}" if failed else "ok", style="red" if failed else None)
     console_of().print(table)
-    for skipped in examination.skipped:
-        click.echo(f"not tried: {skipped.algorithm}: {skipped.why}")
+    for why in dict.fromkeys(skipped.why for skipped in examination.skipped):
+        names = dict.fromkeys(skipped.algorithm for skipped in examination.skipped if skipped.why == why)
+        click.echo(wrapped(f"not tried, or not all of it: {', '.join(names)}: {why}"))
     m = examination.measured
     if m:
         click.echo(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -67,13 +66,14 @@ def processes(traits: DeviceTraits, algorithms: int) -> int:
 
 
 class _Rounds:
-    """The cases, dealt out an algorithm at a time to those who come for them."""
+    """The cases, dealt out an algorithm at a time to those who come for them, the last in the list first: they are the plain ones, on which
+    the others rest, and quickly compiled."""
 
     def __init__(self, cases: Sequence[Case], seconds: float, progress: Callable[[int, str], object]) -> None:
         by_name: dict[str, list[Case]] = {}
         for case in cases:
             by_name.setdefault(case.name, []).append(case)
-        self.left, self.progress, self.until = deque(by_name.values()), progress, time.monotonic() + seconds
+        self.left, self.progress, self.until = list(by_name.values()), progress, time.monotonic() + seconds
         self.verdicts: dict[Case, Verdict] = {}
         self.skipped: list[Skipped] = []
         self.lost_in_a_row = 0
@@ -86,12 +86,12 @@ class _Rounds:
             with self._lock:
                 if not self.left:
                     return
-                own = self.left.popleft()
+                own = self.left.pop()
             for number, case in enumerate(own):
                 late = time.monotonic() > self.until
                 if late or self.given_up:
                     why = LATE if late else f"{MOST_LOST} crashes or hangs in a row came before"
-                    self.skipped += [Skipped(str(c), why) for c in own[number:]]
+                    self.skipped += [Skipped(c.name, why, str(c)) for c in own[number:]]
                     break
                 with self._lock:
                     self.progress(len(self.verdicts), str(case))
@@ -101,7 +101,7 @@ class _Rounds:
                     self.lost_in_a_row = self.lost_in_a_row + 1 if lost else 0
                     self.given_up |= self.lost_in_a_row >= MOST_LOST
                 if lost:
-                    self.skipped += [Skipped(str(c), f"{case} did not come back") for c in own[number + 1 :]]
+                    self.skipped += [Skipped(c.name, f"{case} did not come back", str(c)) for c in own[number + 1 :]]
                     break
 
 

@@ -48,10 +48,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An algorithm or a case that was not tried, and why."""
+    """An algorithm that was not tried, or one `case` of it, and why."""
 
     algorithm: str
     why: str
+    case: str = ""
 
 
 @dataclass(frozen=True)

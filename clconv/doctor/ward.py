@@ -19,6 +19,9 @@ from clconv.tensor import Packed, Transformed
 from clconv.tuning.packed import weights_in
 from clconv.tuning.trial import Bound, WrongResult
 
+MOST_READ = 512 << 20
+"""Bytes for the rate of memory. Servers report caches of which a process has a part: four times that takes seconds to fill."""
+
 
 class Ward:
     """As `Laboratory` for the tuner: `phase` is told what begins, so that a watcher knows how long to wait."""
@@ -66,7 +69,7 @@ class Ward:
         """Peak rates and the price of a launch."""
         self.phase("measure")
         with reported("measure what it can do", self.queue.device):
-            most = peaks(self.queue)
+            most = peaks(self.queue, MOST_READ)
             return Measured(most.gflops, most.gbytes, *measure_launches(self.queue), most.disturbed)
 
 
