@@ -152,7 +152,7 @@ def test_the_survey_survives_what_drivers_do(monkeypatch: pytest.MonkeyPatch, tm
     }
     for code, (trouble, detail) in endings.items():
         monkeypatch.setattr(platforms, "COMMAND", code)
-        found = take_survey(patience=0.5 if trouble == "hang" else 30)
+        found = take_survey(patience=0.5 if trouble == "hang" else 240)
         assert (found.trouble, found.detail) == (trouble, detail)
     assert of_text("no json").trouble == "error" and of_text('[{"name": 1}]').trouble == "error"
 
@@ -161,7 +161,7 @@ def test_without_pyopencls_library_there_is_advice(tmp_path: Path) -> None:
     (tmp_path / "pyopencl").mkdir()
     (tmp_path / "pyopencl" / "__init__.py").write_text("raise ImportError('libOpenCL.so.1: cannot open shared object file')\n")
     command = [sys.executable, "-c", "from clconv.cli import main; main()", "doctor"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert "pyopencl cannot be imported: ImportError: libOpenCL.so.1" in " ".join(done.stdout.split())
 

@@ -15,9 +15,10 @@ from clconv.doctor.ward import Ward
 from clconv.errors import DeviceError
 from clconv.tuning.worker import Crashed, Hung, Rejected, Worker
 
-PATIENCE = {"start": 120.0, "build": 60.0, "run": 60.0, "check": 60.0, "measure": 120.0}
-"""Seconds for each phase. Some drivers compile at the first launch, and on a busy machine that takes ten times as long: a hang that is none
-would be recorded."""
+PATIENCE = {"start": 60.0, "build": 30.0, "run": 30.0, "check": 30.0, "measure": 60.0}
+"""Seconds for each phase, on a quiet machine. Some drivers compile at the first launch: seven seconds here, on slower machines more."""
+STRETCHED = 8.0
+"""How many times as long on a busy machine: a kernel that only waits for its turn must not be recorded as one that hangs."""
 MOST_LOST = 3
 """After so many crashes or hangs in a row the driver is at fault as a whole, and trying the rest would take minutes."""
 MOST_PROCESSES = 2
@@ -39,7 +40,7 @@ def examine(
     done, and what comes next.
     """
     rounds = _Rounds(cases, seconds, progress)
-    workers = [Worker(traits, {**PATIENCE, **(patience or {})}, Ward) for _ in range(processes(traits, len(rounds.left)))]
+    workers = [Worker(traits, {**PATIENCE, **(patience or {})}, Ward, STRETCHED) for _ in range(processes(traits, len(rounds.left)))]
     try:
         with ThreadPoolExecutor(len(workers)) as pool:
             try:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 COMMAND = "from clconv.runtime.survey import main; main()"
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 from clconv.device import DeviceTraits
 from clconv.errors import ClconvError, DeviceError
 from clconv.runtime.context import queue_like
+from clconv.tuning.patience import SLICE_SECONDS, Patience, reader
 from clconv.tuning.trial import Laboratory, Trial
 
 PATIENCE: Mapping[str, float] = {"start": 120.0, "build": 45.0, "run": 10.0, "check": 120.0, "contest": 60.0}
@@ -42,13 +43,18 @@ class Crashed(Rejected):
 class Worker:
     """The parent's side. Use it as a context manager; the process starts at the first trial, and again after one that was rejected so.
 
-    `laboratory` is what runs in the process: a class that takes a queue and whom to tell of phases, and whose methods `ask` calls.
+    `laboratory` is what runs in the process: a class that takes a queue and whom to tell of phases, and whose methods `ask` calls. On a
+    busy machine each phase may take `stretched` times as long.
     """
 
     def __init__(
-        self, traits: DeviceTraits, patience: Mapping[str, float] | None = None, laboratory: Callable[..., object] = Laboratory
+        self,
+        traits: DeviceTraits,
+        patience: Mapping[str, float] | None = None,
+        laboratory: Callable[..., object] = Laboratory,
+        stretched: float = 1.0,
     ) -> None:
-        self.traits, self.laboratory = traits, laboratory
+        self.traits, self.laboratory, self.stretched = traits, laboratory, stretched
         self.patience = {**PATIENCE, **(patience or {})}
         self.started = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,11 +107,18 @@ class Worker:
 
     def _answer(self, phase: str, extra: float = 0.0) -> tuple[str, Any]:
         limit = self.patience[phase] + extra
-        try:
-            answer = self._answers.get(timeout=limit)
-        except queues.Empty:
-            self.stop()
-            raise Hung(f"hangs: no end of phase {phase!r} after {limit:.3g} s; its process was killed") from None
+        assert self._process is not None
+        patience, answers = Patience(limit, reader(self._process.pid), self.stretched), self._answers
+        while True:
+            part = max(0.0, min(patience.left, SLICE_SECONDS))
+            try:
+                answer = answers.get(timeout=part)
+                break
+            except queues.Empty:
+                patience.spend(part)
+            if patience.is_over:
+                self.stop()
+                raise Hung(f"hangs: no end of phase {phase!r} after {limit:.3g} s; its process was killed")
         if answer is None:
             raise Crashed(self._death())
         kind, content = answer
