@@ -136,12 +136,12 @@ def measure_arithmetic(queue: Any) -> float:
     return 2.0 * items * times * STEPS * CHAINS * width / _best(run) / 1e9
 
 
-def measure_memory(queue: Any) -> float:
-    """Billions of bytes a second, read from an array four times as large as the last cache."""
+def measure_memory(queue: Any, most_bytes: int | None = None) -> float:
+    """Billions of bytes a second, read from an array four times as large as the last cache, or of `most_bytes`."""
     traits = traits_of(queue.device)
     width, group = traits.simd_width, traits.group(64)
     items = traits.compute_units * (4 if traits.is_cpu else 16 * group)
-    wanted = min(max(4 * cache_bytes(queue.device), 64 << 20), traits.global_memory_bytes // 4)
+    wanted = min(max(4 * cache_bytes(queue.device), 64 << 20), traits.global_memory_bytes // 4, most_bytes or traits.global_memory_bytes)
     each = max(4, wanted // (4 * width * items) // 4 * 4)
     elements = items * each * width
     array = arrays.to_device(np.ones(elements, np.float32), TensorSpec((elements,)), queue, "array")  # unwritten pages would all be one
@@ -157,12 +157,12 @@ def measure_memory(queue: Any) -> float:
 
 
 @cache
-def peaks(queue: Any) -> Peaks:
-    """Both, measured once a process: about a second, building included.
+def peaks(queue: Any, most_bytes: int | None = None) -> Peaks:
+    """Both, measured once a process: about a second, building included, and more where `most_bytes` do not limit what is read.
 
     >>> peaks(default_queue())                                                                   # doctest: +SKIP
     Peaks(gflops=91.2, gbytes=18.4)
     """
     watch = Watch()
-    gflops, gbytes = measure_arithmetic(queue), measure_memory(queue)
+    gflops, gbytes = measure_arithmetic(queue), measure_memory(queue, most_bytes)
     return Peaks(gflops, gbytes, disturbance(watch.use(), {}))

@@ -12,6 +12,7 @@ from clconv.errors import ClconvError, printable
 COMMANDS = {
     "demo": ("clconv.cli.demo:demo", "Train LeNet-5 on handwritten digits and draw what it learned."),
     "devices": ("clconv.cli.devices:devices", "List the OpenCL devices and what the library knows of them."),
+    "doctor": ("clconv.cli.doctor:doctor", "Say whether this machine's OpenCL computes right and how fast, and what to do if not."),
     "source": ("clconv.cli.source:source", "Print the OpenCL C that runs for a problem."),
     "explain": ("clconv.cli.explain:explain", "Say which algorithm a problem or a network gets, and why."),
     "run": ("clconv.cli.run:run", "Run an ONNX model on a picture or an array, or list its graph."),

@@ -58,5 +58,6 @@ def explain_problem(problem: ConvProblem | PoolProblem, traits: DeviceTraits) ->
         for name, own, whole in choice.others
     ]
     lines += [f"refused: {name}: {why}" for name, why in choice.refused]
+    lines += choice.doubts
     lines.append(f"candidates for `clconv tune`: {others.total()}, " + ", ".join(f"{n} of {name}" for name, n in others.items()))
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import Problem, ReorderProblem
 from clconv.tensor import Layout
+from clconv.tuning.failures import failures_for
 from clconv.tuning.select import Candidate, Choice, Situation, choose, same_storage
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ class Ready:
     def _choice(self, best: Choice, asked: Asked) -> Choice:
         if any(spec.elements == 0 for spec in asked.problem.tensors().values()):
             return best  # never run, so never planned
-        situation = Situation(asked.problem, self.traits, asked.stored, asked.prepared)
+        situation = Situation(asked.problem, self.traits, asked.stored, asked.prepared, failures_for(self.traits))
         first = situation.weigh(best.algorithm, best.params, asked.weight)
         if self._is_ready(first, asked):
             return best
-        accepted, _ = situation.algorithms(asked.forced, asked.strict)
+        accepted, _, _ = situation.algorithms(asked.forced, asked.strict)
         others = (situation.weigh(a, params, asked.weight) for a in accepted for params in a.space(asked.problem, self.traits))
         for other in sorted(others, key=lambda c: c.total):
             if other.total > self.slack * first.total:

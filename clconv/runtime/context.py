@@ -10,7 +10,10 @@ import pyopencl as cl
 from clconv.device import DeviceTraits, apply_quirks
 from clconv.errors import ArrayError, DeviceError
 
-ADVICE = "install the vendor's OpenCL driver, or `pip install 'clconv[pocl]'` for one that runs on the processor"
+ADVICE = (
+    "install the vendor's OpenCL driver, or `pip install 'clconv[pocl]'` for one that runs on the processor; "
+    "`clconv doctor` looks for what is wrong"
+)
 BUSY = "another program may hold the device, or its driver is broken; clconv.default_queue(name) takes another of `clconv devices`"
 SIMD_WIDTHS = (16, 8, 4)
 

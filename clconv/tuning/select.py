@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from clconv.algorithms import for_problem
+from clconv.algorithms import applicable, for_problem
 from clconv.algorithms.base import Algorithm
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
@@ -15,6 +16,7 @@ from clconv.tensor import Blocked, Layout, Strided
 from clconv.tuning import database
 from clconv.tuning.database import Table
 from clconv.tuning.entry import Entry, is_tunable, params_text, problem_key, storage_key
+from clconv.tuning.failures import Failures, failures_for
 
 BYTES_PER_SECOND = 8e9
 LAUNCH_SECONDS = 5e-6
@@ -39,7 +41,8 @@ class Choice:
     """The chosen algorithm, the layouts it wants, and what was weighed.
 
     `seconds` is the algorithm's own time, without the reorders of its inputs: an estimate, also where `tuned` says what was measured, so
-    that times can be compared whether they are measured or not. `others` hold name, own time, and time with reorders.
+    that times can be compared whether they are measured or not. `others` hold name, own time, and time with reorders. `doubts` are
+    sentences about those that failed `clconv doctor`.
     """
 
     algorithm: Algorithm
@@ -49,6 +52,7 @@ class Choice:
     others: tuple[tuple[str, float, float], ...]
     refused: tuple[tuple[str, str], ...]
     tuned: Entry | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def same_storage(stored: Layout, wanted: Layout) -> bool:
@@ -66,12 +70,16 @@ def reorder_seconds(nbytes: int, traits: DeviceTraits) -> float:
 
 @dataclass(frozen=True)
 class Situation:
-    """A problem where it stands: how its inputs are `stored`, and which of them are `prepared` (reordered once, not per run)."""
+    """A problem where it stands: how its inputs are `stored`, and which of them are `prepared` (reordered once, not per run).
+
+    `failures` are those that `clconv doctor` found on the device.
+    """
 
     problem: Problem
     traits: DeviceTraits
     stored: Mapping[str, Layout]
     prepared: frozenset[str]
+    failures: Failures = Failures()
 
     def weigh(self, algorithm: Algorithm, params: object, weight: float = 1.0, seconds: float | None = None) -> Candidate:
         """The candidate with its times; reorders count `weight` times, `seconds` replaces the algorithm's own estimate."""
@@ -87,8 +95,9 @@ class Situation:
                 total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2, traits)
         return Candidate(algorithm, params, wants, own, total)
 
-    def algorithms(self, forced: str | None, strict: bool = False) -> tuple[list[Algorithm], list[tuple[str, str]]]:
-        """Those that accept the problem, in list order, and (name, reason) of the others. UnsupportedError where none is left.
+    def algorithms(self, forced: str | None, strict: bool = False) -> tuple[list[Algorithm], list[tuple[str, str]], tuple[str, ...]]:
+        """Those that accept the problem, in list order, (name, reason) of the others, and sentences about those that failed on the device,
+        which are left out as long as others accept. UnsupportedError where none is left.
 
         `strict` leaves out those that do not compute straight sums.
         """
@@ -101,12 +110,38 @@ class Situation:
         reasons = [(a, self._why_not(a, strict, forced is not None)) for a in entries]
         accepted, refused = [a for a, why in reasons if why is None], [(a.name, why) for a, why in reasons if why is not None]
         if accepted:
-            return accepted, refused
+            kept, doubts = self._trusted(accepted, forced is not None) if self.failures else (accepted, ())
+            return kept, refused, doubts
         label = self.traits.label
         if forced is not None:
             raise UnsupportedError(f"{self.problem}: algorithm {forced}, asked for by name, does not take this on {label}: {refused[0][1]}")
         told = "; ".join(f"{name}: {why}" for name, why in refused) or "none is written for it"
         raise UnsupportedError(f"{self.problem}: no algorithm takes this on {label}: {told}")
+
+    def _trusted(self, accepted: list[Algorithm], forced: bool) -> tuple[list[Algorithm], tuple[str, ...]]:
+        """Those without a doubt, or all where that is none or the caller has named it; and a sentence for each of the others."""
+        doubts = {a.name: doubt for a in accepted if (doubt := self.doubt(a)) is not None}
+        kept = [a for a in accepted if a.name not in doubts]
+        if kept and not forced:
+            return kept, tuple(f"{name} is passed over: {doubt}" for name, doubt in doubts.items())
+        why = "the caller asks for it by name" if forced else "no other is left"
+        return accepted, tuple(f"{name} is not passed over, because {why}: {doubt}" for name, doubt in doubts.items())
+
+    def doubt(self, algorithm: Algorithm) -> str | None:
+        """What the device's failures say against the algorithm: its own, or that of all that could bring an operand into its layout."""
+        problem = self.problem
+        if own := self.failures.of(algorithm.name, _dtypes(problem)):
+            return f"it {own}"
+        if isinstance(problem, ReorderProblem):
+            return None
+        for name, layout in algorithm.wants(problem, self.traits, algorithm.defaults(problem, self.traits)).items():
+            spec, side = problem.tensors()[name], "y" if name in problem.inputs else "x"
+            reorder = ReorderProblem(spec.shape, spec.dtype, spec.dtype).with_layouts(**{side: layout})
+            takers = applicable(reorder, self.traits)
+            failed = [failure for a in takers if (failure := self.failures.of(a.name, _dtypes(reorder))) is not None]
+            if failed and len(failed) == len(takers):
+                return f"its {name} is {layout}, and {failed[0].algorithm}, which makes that, {failed[0]}"
+        return None
 
     def _why_not(self, algorithm: Algorithm, strict: bool, forced: bool) -> str | None:
         why = (algorithm.why_not_forced if forced else algorithm.why_not)(self.problem, self.traits)
@@ -114,6 +149,10 @@ class Situation:
             factor = algorithm.error_factor(self.problem, algorithm.defaults(self.problem, self.traits))
             why = f"strict=True asks for straight sums, this may be off by {factor:g} times as much" if factor is not None else None
         return why
+
+
+def _dtypes(problem: Problem) -> set[str]:
+    return {spec.dtype for spec in problem.tensors().values()}
 
 
 def choose(
@@ -134,7 +173,8 @@ def choose(
     `strict` allows straight sums only: no algorithm with an error factor.
     """
     table = database.current() if tuned and is_tunable(problem) else None
-    return _choose(problem, traits, tuple(sorted((stored or {}).items())), prepared, forced, reorder_weight, table, strict)
+    stored_pairs = tuple(sorted((stored or {}).items()))
+    return _choose(problem, traits, stored_pairs, prepared, forced, reorder_weight, table, strict, failures_for(traits))
 
 
 @lru_cache(maxsize=8192)
@@ -147,9 +187,10 @@ def _choose(
     reorder_weight: float,
     table: Table | None,
     strict: bool = False,
+    failures: Failures = Failures(),  # noqa: B008
 ) -> Choice:
-    situation = Situation(problem, traits, dict(stored_pairs), prepared)
-    accepted, refused = situation.algorithms(forced, strict)
+    situation = Situation(problem, traits, dict(stored_pairs), prepared, failures)
+    accepted, refused, doubts = situation.algorithms(forced, strict)
     weighed = [situation.weigh(a, a.defaults(problem, traits), reorder_weight) for a in accepted]
     entry = measured = None
     if table is not None:
@@ -163,7 +204,9 @@ def _choose(
     rest = sorted((c for c in weighed if c is not best), key=lambda c: c.total)
     others = tuple((c.algorithm.name, c.seconds, c.total) for c in rest)
     told = entry if entry and entry.algorithm == best.algorithm.name and _holds(entry, best) else None
-    return Choice(best.algorithm, best.params, best.wants, best.seconds, others, tuple(refused), told)
+    if doubts and forced is None and (doubt := situation.doubt(best.algorithm)):
+        warnings.warn(f"{best.algorithm.name} is all that is left, although {doubt}", stacklevel=3)
+    return Choice(best.algorithm, best.params, best.wants, best.seconds, others, tuple(refused), told, doubts)
 
 
 def _measured(entry: Entry, situation: Situation, weighed: list[Candidate], weight: float) -> Candidate | None:
@@ -207,8 +250,8 @@ def candidates(
     >>> [c.algorithm.name for c in candidates(parse("maxpool n1c64i8x8f2x2"), DeviceTraits.cpu())][:1]
     ['pool_blocked']
     """
-    situation = Situation(problem, traits, stored or {}, prepared)
-    accepted, _ = situation.algorithms(forced)
+    situation = Situation(problem, traits, stored or {}, prepared, failures_for(traits))
+    accepted, _, _ = situation.algorithms(forced)
     found = [situation.weigh(a, params) for a in accepted for params in dict.fromkeys(a.space(problem, traits))]
     return sorted(found, key=lambda c: c.total)
 
@@ -220,7 +263,7 @@ def describe(choice: Choice) -> str:
         text += "; instead of " + ", ".join(f"{name} ({_estimate(alone, whole)})" for name, alone, whole in choice.others)
     if choice.refused:
         text += "; refused: " + ", ".join(f"{name} ({why})" for name, why in choice.refused)
-    return text
+    return "; ".join((text, *choice.doubts))
 
 
 def reason(choice: Choice) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clconv.errors import UnsupportedError
-from clconv.tensor import Blocked, Layout, Plain, Strided, TensorSpec
+from clconv.tensor import Blocked, Layout, Packed, Plain, Strided, TensorSpec, Transformed
 
 
 def poison(count: int, dtype: str) -> np.ndarray:
@@ -42,10 +42,13 @@ def store(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
 
 
 def load(flat: np.ndarray, spec: TensorSpec) -> np.ndarray:
-    """The tensor in a buffer that was poisoned before. ValueError where a halo or a tail channel is not zero, or a neighbour is written."""
+    """The tensor in a buffer that was poisoned before (packed weights as they lie). ValueError where a halo or a tail channel is not zero,
+    or a neighbour is written."""
     layout = spec.layout
     if isinstance(layout, Plain):
         return flat.reshape(spec.shape)
+    if isinstance(layout, Packed | Transformed):
+        return flat
     if not isinstance(layout, Blocked):
         raise UnsupportedError(f"load: a result of shape {spec.shape} in layout {layout} cannot be checked; plain and blocked ones can")
     n, c, h, w = spec.planes

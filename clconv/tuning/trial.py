@@ -56,9 +56,12 @@ class WrongResult(ClconvError):
 
 
 class Bound:
-    """A trial on the device: inputs in `copies`, outputs poisoned and with guards around them."""
+    """A trial on the device: inputs in `copies`, outputs poisoned and with guards around them.
 
-    def __init__(self, trial: Trial, operands: Arrays, queue: Any, copies: int) -> None:
+    Packed weights are made by the library's own kernels, unless `packed` holds them.
+    """
+
+    def __init__(self, trial: Trial, operands: Arrays, queue: Any, copies: int, packed: Arrays | None = None) -> None:
         self.problem, self.queue, self._next = trial.problem, queue, 0
         plan = trial.entry().plan(trial.problem, traits_of(queue.device), trial.params)
         programs = programs_for(queue.context, queue.device)
@@ -68,7 +71,7 @@ class Bound:
         for name, whole in self._whole.items():
             shared[name] = whole[GUARD : GUARD + trial.problem.spec(name).nbytes]
         inputs = {name: trial.problem.spec(name) for name in trial.problem.inputs}
-        flat = {name: store(operands[name], spec) for name, spec in inputs.items() if can_store(spec.layout)}
+        flat = {name: store(operands[name], spec) for name, spec in inputs.items() if can_store(spec.layout)} | dict(packed or {})
         plain = {name: self._uploaded(operands[name].reshape(-1)) for name in inputs if name not in flat}
         self._sets: list[list[Launch]] = []
         for _ in range(copies):

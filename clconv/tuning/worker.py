@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from clconv.device import DeviceTraits
 from clconv.errors import ClconvError, DeviceError
 from clconv.runtime.context import queue_like
+from clconv.tuning.patience import SLICE_SECONDS, Patience, reader
 from clconv.tuning.trial import Laboratory, Trial
 
 PATIENCE: Mapping[str, float] = {"start": 120.0, "build": 45.0, "run": 10.0, "check": 120.0, "contest": 60.0}
@@ -31,11 +32,29 @@ class Rejected(ClconvError):
     """A candidate that does not build, hangs, crashes, or computes something else; the message says which."""
 
 
-class Worker:
-    """The parent's side. Use it as a context manager; the process starts at the first trial, and again after one that was rejected so."""
+class Hung(Rejected):
+    """A phase took longer than it may, and the process was killed."""
 
-    def __init__(self, traits: DeviceTraits, patience: Mapping[str, float] | None = None) -> None:
-        self.traits = traits
+
+class Crashed(Rejected):
+    """The process ended by itself."""
+
+
+class Worker:
+    """The parent's side. Use it as a context manager; the process starts at the first trial, and again after one that was rejected so.
+
+    `laboratory` is what runs in the process: a class that takes a queue and whom to tell of phases, and whose methods `ask` calls. On a
+    busy machine each phase may take `stretched` times as long.
+    """
+
+    def __init__(
+        self,
+        traits: DeviceTraits,
+        patience: Mapping[str, float] | None = None,
+        laboratory: Callable[..., object] = Laboratory,
+        stretched: float = 1.0,
+    ) -> None:
+        self.traits, self.laboratory, self.stretched = traits, laboratory, stretched
         self.patience = {**PATIENCE, **(patience or {})}
         self.started = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,11 +69,11 @@ class Worker:
 
     def try_out(self, trial: Trial, hopeless: float = float("inf")) -> float:
         """As Laboratory.try_out; Rejected says why not."""
-        return float(self._ask("try_out", trial, hopeless))
+        return float(self.ask("try_out", trial, hopeless))
 
     def contest(self, trials: Sequence[Trial], seconds: float) -> list[float]:
         """As Laboratory.contest; Rejected where the process does not survive it."""
-        return list(self._ask("contest", tuple(trials), seconds, extra=seconds))
+        return list(self.ask("contest", tuple(trials), seconds, extra=seconds))
 
     def stop(self) -> None:
         """End the process, whatever it does."""
@@ -66,14 +85,16 @@ class Worker:
             self._errors.close()
             self._errors = None
 
-    def _ask(self, what: str, *arguments: Any, extra: float = 0.0) -> Any:
+    def ask(self, what: str, *arguments: Any, extra: float = 0.0) -> Any:
+        """What the laboratory's method `what` answers. Rejected where it raises, Hung or Crashed where it does not come to that; `extra`
+        seconds are added to the patience."""
         process = self._process or self._start()
         assert process.stdin is not None
         try:
             pickle.dump((what, arguments), process.stdin)
             process.stdin.flush()
         except OSError as error:
-            raise Rejected(self._death()) from error
+            raise Crashed(self._death()) from error
         phase = "build"
         while True:
             kind, content = self._answer(phase, extra)
@@ -86,13 +107,20 @@ class Worker:
 
     def _answer(self, phase: str, extra: float = 0.0) -> tuple[str, Any]:
         limit = self.patience[phase] + extra
-        try:
-            answer = self._answers.get(timeout=limit)
-        except queues.Empty:
-            self.stop()
-            raise Rejected(f"hangs: no end of phase {phase!r} after {limit:.3g} s; its process was killed") from None
+        assert self._process is not None
+        patience, answers = Patience(limit, reader(self._process.pid), self.stretched), self._answers
+        while True:
+            part = max(0.0, min(patience.left, SLICE_SECONDS))
+            try:
+                answer = answers.get(timeout=part)
+                break
+            except queues.Empty:
+                patience.spend(part)
+            if patience.is_over:
+                self.stop()
+                raise Hung(f"hangs: no end of phase {phase!r} after {limit:.3g} s; its process was killed")
         if answer is None:
-            raise Rejected(self._death())
+            raise Crashed(self._death())
         kind, content = answer
         return kind, content
 
@@ -119,15 +147,15 @@ class Worker:
         threading.Thread(target=_collect, args=(process.stdout, self._answers), daemon=True).start()
         self.started += 1
         try:
-            pickle.dump(self.traits, process.stdin)
+            pickle.dump((self.traits, self.laboratory), process.stdin)
             process.stdin.flush()
             kind, content = self._answer("start")
         except (OSError, Rejected) as error:
             self.stop()
-            raise DeviceError(f"tuning: the process for trials does not start: {error}") from error
+            raise DeviceError(f"the process for trials does not start: {error}") from error
         if kind != "answer":
             self.stop()
-            raise DeviceError(f"tuning: {content}")
+            raise DeviceError(f"the process for trials: {content}")
         return process
 
 
@@ -141,7 +169,7 @@ def _collect(stream: IO[bytes], answers: queues.SimpleQueue[Any]) -> None:
 
 
 def main() -> None:
-    """The child's side: traits first, then requests, until the input ends."""
+    """The child's side: traits and the laboratory first, then requests, until the input ends."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # drivers and compilers may print
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -153,7 +181,8 @@ def main() -> None:
     requests: queues.SimpleQueue[Any] = queues.SimpleQueue()
     threading.Thread(target=_receive, args=(requests,), daemon=True).start()
     try:
-        laboratory = Laboratory(queue_like(requests.get()), lambda name: send("phase", name))
+        traits, kind = requests.get()
+        laboratory = kind(queue_like(traits), lambda name: send("phase", name))
     except ClconvError as error:
         send("error", str(error))
         return
