@@ -130,8 +130,8 @@ def kernel_call(
     run, joint = params.tile_k * traits.block, share_blocks(problem, traits)
     channel_tiles = -(-geometry.groups * roles.outputs // run) if joint else geometry.groups * -(-roles.outputs // run)
     worth = problem.multiply_adds // (WORTHWHILE * traits.block**2 * traits.compute_units)
-    items = max(FEW_ITEMS_PER_UNIT, min(ITEMS_PER_UNIT, worth)) * traits.compute_units
-    per_item = max(1, min(tiles, tiles * channel_tiles * problem.batch // items))
+    wanted = max(FEW_ITEMS_PER_UNIT, min(ITEMS_PER_UNIT, worth)) * traits.compute_units
+    per_item = max(1, min(tiles, tiles * channel_tiles * problem.batch // wanted))
     chunk = params.chunk if can_chunk(problem, traits, tiles * tile_h * cut.width * run) else 0
     if chunk:
         per_item = tiles
