@@ -105,7 +105,7 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
         rows, columns = (replace(axis, taps=1, offset=0, tap0=0) for axis in (rows, columns))
     lines = tile.items // tile.columns
     arguments = {
-        "kind": "sums", "flat": flat, "taps": not flat and has_taps(problem), "bounds": flat or reads_outside(problem),
+        "flat": flat, "taps": not flat and has_taps(problem), "bounds": flat or reads_outside(problem),
         "ragged": not flat and roles.inputs % tile.depth != 0, "split": split, "item_m": tile.item_rows, "item_n": tile.item_columns,
         "loads_a": tile.depth * tile.rows // 4 // tile.items, "loads_b": tile.depth // lines,
     }  # fmt: skip
@@ -136,12 +136,11 @@ def plan_weights(problem: ConvProblem, traits: DeviceTraits, params: ConvGemmPar
     own, channels = problem.filters // g.groups, problem.channels // g.groups
     flat, lines = is_flat(problem, tile), tile.items // tile.depth
     arguments = {
-        "kind": "weights", "flat": flat, "taps": False, "bounds": flat or reads_outside(problem),
-        "ragged": own % tile.rows != 0, "split": True, "item_m": tile.item_rows, "item_n": tile.item_columns,
-        "loads_a": tile.rows // lines, "loads_b": tile.columns // lines,
+        "flat": flat, "bounds": flat or reads_outside(problem), "ragged": own % tile.rows != 0,
+        "item_m": tile.item_rows, "item_n": tile.item_columns, "loads_a": tile.rows // lines, "loads_b": tile.columns // lines,
     }  # fmt: skip
     source = KernelSource(
-        "conv_gemm", "conv_gemm_weights", names(constants(problem, params)), names(arguments), problem.dtype, (tile.items, 1, 1)
+        "conv_gemm_weights", "conv_gemm_weights", names(constants(problem, params)), names(arguments), problem.dtype, (tile.items, 1, 1)
     )
     (kernel, stride, dilation), (begin_y, begin_x) = two(g.kernel, g.stride, g.dilation), ((0, 0), *g.padding)[-2:]
     _, _, height, width = problem.spec("x").planes
