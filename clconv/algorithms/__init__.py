@@ -19,6 +19,7 @@ from clconv.algorithms.lrn_blocked import LrnBlocked
 from clconv.algorithms.lrn_direct import LrnDirect
 from clconv.algorithms.map_blocked import MapBlocked
 from clconv.algorithms.map_strided import MapStrided
+from clconv.algorithms.matmul_gemm import MatmulGemm
 from clconv.algorithms.matmul_tiled import MatmulTiled
 from clconv.algorithms.pack_weights import PackWeights
 from clconv.algorithms.pool_blocked import PoolBlocked
@@ -55,6 +56,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     MapStrided(),
     ReduceBlocked(),
     ReduceStrided(),
+    MatmulGemm(),
     MatmulTiled(),
     SoftmaxRows(),
     ReorderBlocked(),
