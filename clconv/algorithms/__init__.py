@@ -21,6 +21,7 @@ from clconv.algorithms.map_blocked import MapBlocked
 from clconv.algorithms.map_strided import MapStrided
 from clconv.algorithms.matmul_gemm import MatmulGemm
 from clconv.algorithms.matmul_tiled import MatmulTiled
+from clconv.algorithms.matmul_vector import MatmulVector
 from clconv.algorithms.pack_weights import PackWeights
 from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
@@ -56,6 +57,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     MapStrided(),
     ReduceBlocked(),
     ReduceStrided(),
+    MatmulVector(),
     MatmulGemm(),
     MatmulTiled(),
     SoftmaxRows(),
