@@ -27,6 +27,7 @@ from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
 from clconv.algorithms.pool_rows import PoolRows
 from clconv.algorithms.reduce_blocked import ReduceBlocked
+from clconv.algorithms.reduce_groups import ReduceGroups
 from clconv.algorithms.reduce_strided import ReduceStrided
 from clconv.algorithms.reorder_blocked import ReorderBlocked
 from clconv.algorithms.reorder_strided import ReorderStrided
@@ -56,6 +57,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     MapBlocked(),
     MapStrided(),
     ReduceBlocked(),
+    ReduceGroups(),
     ReduceStrided(),
     MatmulVector(),
     MatmulGemm(),
