@@ -32,6 +32,7 @@ from clconv.algorithms.reduce_strided import ReduceStrided
 from clconv.algorithms.reorder_blocked import ReorderBlocked
 from clconv.algorithms.reorder_strided import ReorderStrided
 from clconv.algorithms.resample_axis import ResampleAxis
+from clconv.algorithms.softmax_groups import SoftmaxGroups
 from clconv.algorithms.softmax_rows import SoftmaxRows
 from clconv.algorithms.unpool_planes import UnpoolPlanes
 from clconv.algorithms.window_copy import WindowCopy
@@ -62,6 +63,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     MatmulVector(),
     MatmulGemm(),
     MatmulTiled(),
+    SoftmaxGroups(),
     SoftmaxRows(),
     ReorderBlocked(),
     ReorderStrided(),
