@@ -10,6 +10,7 @@ from clconv.algorithms.conv_blocked import ConvBlocked
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeights
 from clconv.algorithms.conv_depthwise import ConvDepthwise
 from clconv.algorithms.conv_depthwise_rows import ConvDepthwiseRows
+from clconv.algorithms.conv_depthwise_strips import ConvDepthwiseStrips
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
 from clconv.algorithms.conv_direct import ConvDirect
 from clconv.algorithms.conv_gemm import ConvGemm
@@ -47,6 +48,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvDepthwise(),
     ConvDepthwiseRows(),
     ConvDepthwiseWeights(),
+    ConvDepthwiseStrips(),
     ConvWinogradGemm(),
     ConvGemm(),
     ConvDirect(),

@@ -81,7 +81,12 @@ def address_constants(dtype: str, largest: int, sub_group: int, indices: bool) -
         moves |= {"POSITION": "OFFSET", "START(p)": "0", "STEP(n)": "((OFFSET)(n) * SIZE)"}
     else:
         moves |= {"POSITION": "__global const real *", "START(p)": "(p)", "STEP(n)": "(n)"}
-    return moves | {"SUB_GROUP": f"__attribute__((intel_reqd_sub_group_size({sub_group})))" if sub_group else ""}
+    return moves | {"SUB_GROUP": sub_group_attribute(sub_group)}
+
+
+def sub_group_attribute(width: int) -> str:
+    """Tells the compiler the width of sub-groups, which decides how many registers a work-item has; 0 leaves it the choice."""
+    return f"__attribute__((intel_reqd_sub_group_size({width})))" if width else ""
 
 
 def reads_outside(problem: ConvProblem) -> bool:
