@@ -25,6 +25,7 @@ from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.algorithms.matmul_vector import MatmulVectorParams
+from clconv.algorithms.pool_strips import PoolStripsParams
 from clconv.algorithms.reduce_groups import ReduceGroupsParams
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render, template_names
@@ -119,6 +120,8 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "pool_blocked.mean_inside": lambda: kernel("pool_blocked", parse("avgpool n1c9i9x9f3x3s2p1:nopad"), CPU),
     "pool_blocked.max_backward": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:bwd_d"), CPU),
     "pool_blocked.mean_backward": lambda: kernel("pool_blocked", parse("avgpool n1c9i9x9f3x3s2p1,0x0,1d2x1:bwd_d"), CPU),
+    "pool_strips.max_indices": lambda: kernel("pool_strips", parse("maxpool n1c9i9x9f3x2s2p1:idx"), GPU, params=PoolStripsParams(2)),
+    "pool_strips.mean_padded": lambda: kernel("pool_strips", parse("avgpool n1c9i8x8f3x2s2p1:ceil"), GPU, params=PoolStripsParams(2)),
     "pool_direct_forward.max_indices": lambda: kernel("pool_direct", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),
     "pool_direct_forward.mean_padded": lambda: kernel("pool_direct", parse("avgpool n1c9i8x8f3x3s2p1:ceil"), GPU),
     "pool_direct_backward.max": lambda: kernel("pool_direct", parse("maxpool n1c9i9x9f3x3s2p1:bwd_d"), CPU),

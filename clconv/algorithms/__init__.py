@@ -26,7 +26,9 @@ from clconv.algorithms.matmul_vector import MatmulVector
 from clconv.algorithms.pack_weights import PackWeights
 from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
+from clconv.algorithms.pool_groups import PoolGroups
 from clconv.algorithms.pool_rows import PoolRows
+from clconv.algorithms.pool_strips import PoolStrips
 from clconv.algorithms.reduce_blocked import ReduceBlocked
 from clconv.algorithms.reduce_groups import ReduceGroups
 from clconv.algorithms.reduce_strided import ReduceStrided
@@ -54,6 +56,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvDirect(),
     PoolBlocked(),
     PoolRows(),
+    PoolStrips(),
+    PoolGroups(),
     PoolDirect(),
     LrnBlocked(),
     LrnDirect(),
