@@ -150,7 +150,8 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
         "reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r / count")), CPU),
     "reduce_blocked.splits": lambda: kernel(
         "reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (0, 2, 3), MOMENTS, ("r", "r / count")), CPU, 1),
-    "reduce_groups.rows": lambda: kernel("reduce_groups", ReduceProblem(SHAPE, (FULL, CHANNEL), (0, 2, 3), MOMENTS, ("r", "r / count")), GPU),
+    "reduce_groups.rows": lambda: kernel(
+        "reduce_groups", ReduceProblem(SHAPE, (FULL, CHANNEL), (0, 2, 3), MOMENTS, ("r", "r / count")), GPU),
     "reduce_groups.pieces": lambda: kernel(
         "reduce_groups", ReduceProblem((3, 17), (TensorSpec((3, 17)),), (0,), (("r0", "x0"),)), GPU, params=ReduceGroupsParams(64, 2)),
     "reduce_strided.rows": lambda: kernel("reduce_strided", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r")), CPU),

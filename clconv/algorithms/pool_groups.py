@@ -27,7 +27,9 @@ class PoolGroups(Algorithm[PoolProblem]):
     takes = PoolProblem
 
     def why_not(self, problem: PoolProblem, traits: DeviceTraits) -> str | None:
-        return REDUCE.why_not(as_reduction(problem), traits) if traits.is_cpu else self.why_not_forced(problem, traits)
+        if traits.is_cpu:
+            return f"is shaped for GPUs: local memory and barriers gain nothing on {traits.label}"
+        return self.why_not_forced(problem, traits)
 
     def why_not_forced(self, problem: PoolProblem, traits: DeviceTraits) -> str | None:
         if problem.direction is not Pass.FORWARD:

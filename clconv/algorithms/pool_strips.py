@@ -16,7 +16,6 @@ from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import Pass, PoolProblem
 
-
 FEW_TAPS, MOST_TAPS = 9, 25
 """Taps up to which strips are long, and up to which what is read stays in registers."""
 

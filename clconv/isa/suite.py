@@ -80,8 +80,8 @@ FOR_GPUS = ("conv_gemm", "conv_winograd_gemm", "conv_depthwise_strips")
 
 
 def asked_of(target: Target) -> list[tuple[Problem, str]]:
-    """The suite as problems with the algorithm whose kernels are compiled: conv_gemm where it takes the problem, and Winograd as well, strips
-    for depthwise layers; beside convolution what is chosen, but tiles for MATMULS."""
+    """The suite as problems with the algorithm whose kernels are compiled: conv_gemm where it takes the problem, and Winograd as well,
+    strips for depthwise layers; beside convolution what is chosen, but tiles for MATMULS."""
     out: list[tuple[Problem, str]] = []
     traits, by_name = target.traits, {algorithm.name: algorithm for algorithm in ALGORITHMS}
     for problem in problems():
