@@ -68,16 +68,13 @@ NOT_FOR = {
     "pool_blocked": {"adaptive_avg fwd", "adaptive_avg bwd_d"},
     "pool_rows": {"adaptive_avg fwd", "adaptive_avg bwd_d", "avg bwd_d", "max bwd_d"},
     "pool_strips": {"adaptive_avg fwd", "adaptive_avg bwd_d", "avg bwd_d", "max bwd_d"},
-    "pool_groups": {"adaptive_avg bwd_d", "avg fwd", "avg bwd_d", "max fwd", "max bwd_d"},
     "reorder_blocked": {"strided", "packed", "transformed"},
     "reorder_strided": {"blocked", "packed", "transformed"},
     "pack_weights": {"strided", "blocked", "transformed"},
     "winograd_weights": {"strided", "blocked", "packed"},
 }
 # For GPUs, with a kernel of its own for many a case: run on a processor by the full product, and beside each algorithm.
-IN_FULL_ONLY = {
-    "conv_depthwise_strips", "matmul_gemm", "matmul_vector", "pool_groups", "pool_strips", "reduce_groups", "softmax_groups",
-}  # fmt: skip
+IN_FULL_ONLY = {"conv_depthwise_strips", "matmul_gemm", "matmul_vector", "pool_strips", "reduce_groups", "softmax_groups"}
 MADE_UP = (
     DeviceTraits.cpu(1), DeviceTraits.cpu(4), DeviceTraits.cpu(8), DeviceTraits.cpu(16, 64),
     DeviceTraits.gpu(), replace(DeviceTraits.gpu(1), max_work_group_size=16),
@@ -272,9 +269,8 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
         for d in (Pass.FORWARD, Pass.BACKWARD_DATA)
     ),
     *(
-        tuple(PoolProblem("adaptive_avg", None, n, c, (9, 10), out, d) for n, c in ((1, 1), (64, 17), (3, 2048)))
+        tuple(PoolProblem("adaptive_avg", None, n, c, (9, 10), (3, 4), d) for n, c in ((1, 1), (64, 17), (3, 2048)))
         for d in (Pass.FORWARD, Pass.BACKWARD_DATA)
-        for out in ((3, 4), (1, 1))
     ),
     *(
         tuple(make((n, c, 9, 10)) for n, c in ((1, 1), (64, 17), (3, 2048)))
@@ -299,7 +295,7 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
 )  # fmt: skip
 
 
-ADDS_PARTS = {"conv_gemm", "matmul_gemm", "matmul_vector", "pool_groups", "reduce_groups"}
+ADDS_PARTS = {"conv_gemm", "matmul_gemm", "matmul_vector", "reduce_groups"}
 """Algorithms that split a long sum where the result is small, and add its parts up in one launch more."""
 
 
@@ -332,7 +328,7 @@ def enormous() -> list[Problem]:
     for text in ("maxpool n1c1i8x8f2x2", "avgpool n1c1i8x8f2x2"):
         out += [replace(parse(text), direction=direction, **wide) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA)]
     for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):
-        out += [PoolProblem("adaptive_avg", None, 64, 64, (1024, 1024), size, direction) for size in ((7, 7), (1, 1))]
+        out.append(PoolProblem("adaptive_avg", None, 64, 64, (1024, 1024), (7, 7), direction))
         out += [SoftmaxProblem(shape, 1, False, direction), LrnProblem(shape, 5, 1e-4, 0.75, 1.0, direction)]
     out += [
         MapProblem(shape, (full,), (("y0", "x0"),)),

@@ -26,7 +26,6 @@ from clconv.algorithms.matmul_vector import MatmulVector
 from clconv.algorithms.pack_weights import PackWeights
 from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
-from clconv.algorithms.pool_groups import PoolGroups
 from clconv.algorithms.pool_rows import PoolRows
 from clconv.algorithms.pool_strips import PoolStrips
 from clconv.algorithms.reduce_blocked import ReduceBlocked
@@ -57,7 +56,6 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     PoolBlocked(),
     PoolRows(),
     PoolStrips(),
-    PoolGroups(),
     PoolDirect(),
     LrnBlocked(),
     LrnDirect(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.common import check_operands
-from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, machine_of
+from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, MOST_PARTS, machine_of
 from clconv.algorithms.gemm_launch import activation, epilogue, with_second_pass
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
@@ -21,7 +21,6 @@ MOST_FEW = 16
 """Rows or columns up to which this is meant; a work-item keeps at most ROWS of them, and blocks of them read the other matrix again."""
 ROWS = (1, 2, 4, 8)
 GROUP = 256
-GROUPS_PER_UNIT = 4
 LEAST_TERMS = 128
 """Terms of a sum that a part has at least: below, adding up costs more than idle units."""
 MOST_GROUPS = 65535
@@ -85,9 +84,9 @@ class MatmulVector(Algorithm[MatmulProblem]):
         rows = next((r for r in ROWS if r >= sides.few_count), ROWS[-1])
         # As many of the many side by side as one request reads, the other work-items along k.
         slices = min(group, 32) if sides.many_along else max(1, group // 32)
-        groups = -(-sides.many_count // (group // slices)) * problem.batch * -(-sides.few_count // rows)
-        wanted = max(1, GROUPS_PER_UNIT * traits.compute_units // traits.start.units_per_group // groups)
-        return MatmulVectorParams(rows, slices, max(1, min(wanted, problem.k // LEAST_TERMS)))
+        most = max(1, min(MOST_PARTS, problem.k // LEAST_TERMS))
+        options = [MatmulVectorParams(rows, slices, 1 << i) for i in range(most.bit_length())]
+        return min(options, key=lambda params: self.seconds(problem, traits, params))
 
     def space(self, problem: MatmulProblem, traits: DeviceTraits) -> Iterator[MatmulVectorParams]:
         best, group = self.defaults(problem, traits), group_of(traits)
