@@ -1,5 +1,5 @@
-"""What GPUs run beside convolution: who shares what, what is refused, text forms; and, forced on the device at hand, all sizes that the shared
-cases leave out, networks as on a GPU, and PyTorch's numbers.
+"""What GPUs run beside convolution: who shares what, what is refused, text forms; and, on the device at hand, what the shared cases leave
+out, a network as on a GPU, and PyTorch's numbers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def gpu(name: str, units: int = 64) -> DeviceTraits:
     ("text", "chosen"),
     [
         ("matmul m1024n1024k1024", "matmul_gemm"), ("matmul b8m512n512k60:tt+bias+relu", "matmul_gemm"),
-        ("matmul m1n1000k2048:nt+bias", "matmul_vector"), ("matmul m4096n1k4096", "matmul_vector"), ("matmul m1n10k400:nt", "matmul_vector"),
+        ("matmul m1n1000k2048:nt+bias", "matmul_vector"), ("matmul m4096n1k4096", "matmul_vector"),
+        ("matmul m1n10k400:nt", "matmul_vector"),
         ("sum 32x64x56x56 over 0,2,3", "reduce_groups"), ("max 64x1000 over 1", "reduce_groups"),
         ("softmax 64x1000 axis 1", "softmax_groups"), ("log_softmax 8x21x64x64 axis 1:bwd_d", "softmax_groups"),
         ("n32c96i112x112k96f3x3s2p1g96", "conv_depthwise_strips"), ("n32c96i56x56k96f3x3p1g96:bwd_d", "conv_depthwise_strips"),

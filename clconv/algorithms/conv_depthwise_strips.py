@@ -141,7 +141,8 @@ def sums_call(
         "out_step_y": rows.out_stride, "first_x": columns.first, "out_step_x": columns.out_stride, "y_offset": rows.offset,
         "x_offset": columns.offset, "tap0": tap0, "tap_y_step": tap_steps[0], "tap_x_step": tap_steps[1],
         "taps_stored": math.prod(kernel), "item_count": items,
-    } | epilogue(problem, roles.source)  # fmt: skip
+    }  # fmt: skip
+    bindings |= epilogue(problem, roles.source)
     return KernelCall(source, (items, 1, 1), names(bindings))
 
 

@@ -138,6 +138,8 @@ def vector_call(problem: MatmulProblem, traits: DeviceTraits, params: MatmulVect
     if split:
         bindings["partial"] = "partial"
     else:
-        bindings |= {"y": "y", "bias_few": int(not few_is_a), "bias_many": int(few_is_a)} | epilogue(problem, "a")
+        bindings["y"] = "y"
+        bindings |= {"bias_few": int(not few_is_a), "bias_many": int(few_is_a)}
+        bindings |= epilogue(problem, "a")
     items = -(-sides.many_count // (group // params.slices)) * group
     return KernelCall(source, (items, parts, blocks * problem.batch), names(bindings))

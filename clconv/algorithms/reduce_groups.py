@@ -154,7 +154,8 @@ def _call(
     source = KernelSource("reduce_groups", "reduce_groups", constants, names(arguments), group=(params.group, 1, 1))
     outputs = math.prod(problem.out_shape)
     bindings: dict[str, str | int | float] = {f"{x.name}_data": x.name for x in operands}
-    bindings |= {f"{y.name}_data": y.name for y in targets} | offsets
+    bindings |= {f"{y.name}_data": y.name for y in targets}
+    bindings |= offsets
     for x, strides in zip(operands, walk.strides, strict=True):
         bindings |= stride_bindings(x, strides, len(walk.kept))
     bindings |= {f"kept_extent{axis}": n for axis, n in enumerate(walk.kept) if axis}
