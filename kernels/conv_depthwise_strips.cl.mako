@@ -2,12 +2,13 @@
 ##
 ## A work-item keeps the weights of a channel in registers and computes ROWS outputs below each other, so that neighbouring work-items read
 ## neighbouring columns, and what several outputs of a strip read is read once. backward_data is called once for each phase, with the taps
-## that meet it; channels of the output gradient that belong to one channel are summed.
+## that meet it; channels of the output gradient that belong to one channel are summed. Outside of the map the edge is read and not taken:
+## a test is kept for each row and each column, where one for each read would take more registers than there are.
 ## Index space: get_global_id(0) is ((image, channel of out) * strips + strip) * columns + column.
 ##
 ## Header constants: ROWS, STRIDE_H, STRIDE_W (from one output to the next, in the source), STEP_W (from one tap to the next), ACTIVATE.
-## Render arguments: several: a channel of out is a sum over several of the source; lines: what each row of the source, counted from the strip's first, is used for, pairs (output of the strip, row of taps);
-## taps_h, taps_w (of this call); rows.
+## Render arguments: several: a channel of out is a sum over several of the source; lines: what each row of the source, counted from the
+## strip's first, is used for, pairs (output of the strip, row of taps); taps_h, taps_w (of this call); rows.
 <%page args="several, lines, taps_h, taps_w, rows"/>\
 __kernel WORK_GROUP
 void conv_depthwise_strips(

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.blocked_calls import AxisCall, Roles, plane_calls
-from clconv.algorithms.common import check_operands
+from clconv.algorithms.common import SHARING, check_operands, power_above, sharing_group
 from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, machine_of
 from clconv.algorithms.gemm_launch import activation, epilogue, sub_group_attribute, two, with_second_pass
-from clconv.algorithms.reduce_groups import power_above
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ConvProblem, Pass
 
 MOST_TAPS, MOST_TAPS_OF_SEVERAL, MOST_COLUMNS = 49, 25, 11
 """Taps whose weights, or sums, stay in registers; in a loop over several filters of a channel; and of one row."""
-GROUP = 256
 LANES = 64
 GROUPS_PER_UNIT = 4
 STRIPS_EACH = 2
@@ -47,11 +45,6 @@ def lines_of(rows: int, stride: int, taps: int, step: int) -> tuple[Line, ...]:
     return tuple((line, tuple(uses)) for line, uses in sorted(found.items()))
 
 
-def group_of(traits: DeviceTraits) -> int:
-    """Work-items of a group of the weight gradient: a power of two."""
-    return power_above(min(GROUP, traits.max_work_group_size) // 2 + 1)
-
-
 class ConvDepthwiseStrips(Algorithm[ConvProblem]):
     """One channel a group, any number of filters a channel; geometry is in the code, sizes are arguments."""
 
@@ -73,7 +66,7 @@ class ConvDepthwiseStrips(Algorithm[ConvProblem]):
         most = MOST_TAPS_OF_SEVERAL if several else MOST_TAPS
         if math.prod(g.kernel) > most or g.kernel[-1] > MOST_COLUMNS:
             return f"writes out at most {most} taps, {MOST_COLUMNS} in a row, got a kernel of {g.kernel}"
-        needed = 4 * g.kernel[-1] * group_of(traits)
+        needed = 4 * g.kernel[-1] * sharing_group(traits)
         if problem.direction is Pass.BACKWARD_WEIGHTS and needed > traits.local_memory_bytes:
             return f"needs {needed} bytes of local memory, {traits.label} has {traits.local_memory_bytes}"
         return None
@@ -126,7 +119,7 @@ def sums_call(
         "ROWS": params.rows, "STRIDE_H": rows.read_stride, "STRIDE_W": columns.read_stride, "STEP_W": f"({columns.step})",
     }  # fmt: skip
     arguments = names(several=roles.inputs > 1, lines=lines, taps_h=rows.taps, taps_w=columns.taps, rows=params.rows)
-    group = (traits.group(GROUP), 1, 1)
+    group = (traits.group(SHARING), 1, 1)
     source = KernelSource(
         "conv_depthwise_strips", "conv_depthwise_strips", names(constants | activation(problem)), arguments, problem.dtype, group
     )
@@ -152,7 +145,7 @@ def plan_weights(problem: ConvProblem, traits: DeviceTraits, params: ConvDepthwi
     (kernel, stride, dilation), (begin_y, begin_x) = two(g.kernel, g.stride, g.dilation), ((0, 0), *g.padding)[-2:]
     _, _, height, width = problem.spec("x").planes
     _, _, out_height, out_width = problem.spec("dy").planes
-    group = group_of(traits)
+    group = sharing_group(traits)
     lanes = min(group, LANES, power_above(out_width))
     strips = -(-out_height // params.rows)
     all_strips, beside = problem.batch * strips, group // lanes

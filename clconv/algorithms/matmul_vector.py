@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.common import check_operands
+from clconv.algorithms.common import check_operands, sharing_group
 from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, MOST_PARTS, machine_of
 from clconv.algorithms.gemm_launch import activation, epilogue, with_second_pass
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
@@ -20,7 +20,6 @@ from clconv.tensor import DTYPES
 MOST_FEW = 16
 """Rows or columns up to which this is meant; a work-item keeps at most ROWS of them, and blocks of them read the other matrix again."""
 ROWS = (1, 2, 4, 8)
-GROUP = 256
 LEAST_TERMS = 128
 """Terms of a sum that a part has at least: below, adding up costs more than idle units."""
 MOST_GROUPS = 65535
@@ -54,11 +53,6 @@ class Sides:
         return cls(few, many, few_count, many_count, few_along, many_along)
 
 
-def group_of(traits: DeviceTraits) -> int:
-    """Work-items of a group: a power of two."""
-    return 1 << (min(GROUP, traits.max_work_group_size).bit_length() - 1)
-
-
 class MatmulVector(Algorithm[MatmulProblem]):
     """A matrix times few vectors, either of them transposed or not."""
 
@@ -80,7 +74,7 @@ class MatmulVector(Algorithm[MatmulProblem]):
         return None
 
     def defaults(self, problem: MatmulProblem, traits: DeviceTraits) -> MatmulVectorParams:
-        sides, group = Sides.of(problem), group_of(traits)
+        sides, group = Sides.of(problem), sharing_group(traits)
         rows = next((r for r in ROWS if r >= sides.few_count), ROWS[-1])
         # As many of the many side by side as one request reads, the other work-items along k.
         slices = min(group, 32) if sides.many_along else max(1, group // 32)
@@ -89,7 +83,7 @@ class MatmulVector(Algorithm[MatmulProblem]):
         return min(options, key=lambda params: self.seconds(problem, traits, params))
 
     def space(self, problem: MatmulProblem, traits: DeviceTraits) -> Iterator[MatmulVectorParams]:
-        best, group = self.defaults(problem, traits), group_of(traits)
+        best, group = self.defaults(problem, traits), sharing_group(traits)
         yield best
         for slices in dict.fromkeys((max(1, group // 64), group // 8 or 1, group)):
             for parts in dict.fromkeys((1, best.parts)):
@@ -101,7 +95,7 @@ class MatmulVector(Algorithm[MatmulProblem]):
         """Reading the many again for every block of the few; on too few work-groups, that much slower."""
         assert isinstance(params, MatmulVectorParams)
         machine, sides, size = machine_of(traits), Sides.of(problem), DTYPES[problem.dtype]
-        blocks, own = -(-sides.few_count // params.rows), group_of(traits) // params.slices
+        blocks, own = -(-sides.few_count // params.rows), sharing_group(traits) // params.slices
         groups = -(-sides.many_count // own) * blocks * problem.batch * params.parts
         read = size * problem.batch * problem.k * (sides.many_count * blocks + sides.few_count)
         stored = problem.spec("y").elements * (size if params.parts == 1 else size + 8 * params.parts)
@@ -120,7 +114,7 @@ class MatmulVector(Algorithm[MatmulProblem]):
 
 
 def vector_call(problem: MatmulProblem, traits: DeviceTraits, params: MatmulVectorParams, k_each: int, parts: int) -> KernelCall:
-    sides, group, split = Sides.of(problem), group_of(traits), parts > 1
+    sides, group, split = Sides.of(problem), sharing_group(traits), parts > 1
     constants: dict[str, object] = {"ROWS": params.rows, "SLICES": params.slices, "GROUP": group}
     arguments = {"rows": params.rows, "along": sides.many_along, "split": split}
     source = KernelSource(

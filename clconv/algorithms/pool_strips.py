@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
-from clconv.algorithms.common import check_operands
-from clconv.algorithms.conv_depthwise_strips import GROUP, MOST_COLUMNS, lines_of
+from clconv.algorithms.common import SHARING, check_operands, power_above
+from clconv.algorithms.conv_depthwise_strips import MOST_COLUMNS, lines_of
 from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, machine_of
 from clconv.algorithms.pool_direct import window_constants
-from clconv.algorithms.reduce_groups import power_above
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import Pass, PoolProblem
@@ -76,7 +75,7 @@ class PoolStrips(Algorithm[PoolProblem]):
             "kind": problem.kind, "divisor": divisor, "indices": problem.with_indices, "taps_w": taps[1], "rows": rows,
             "lines": lines_of(rows, strides[0], taps[0], steps[0]),
         }  # fmt: skip
-        group = (traits.group(GROUP), 1, 1)
+        group = (traits.group(SHARING), 1, 1)
         source = KernelSource("pool_strips", "pool_strips", names(constants, ROWS=rows), names(arguments), problem.dtype, group)
         (height, width), (p_count, q_count) = ((1, *sizes)[-2:] for sizes in (problem.size, problem.output_size))
         strips = -(-p_count // rows)

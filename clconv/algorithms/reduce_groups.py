@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.common import power_above, sharing_group
 from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, machine_of
 from clconv.algorithms.reduce_strided import COMBINE, KEPT, OUTER_LOOPS, REDUCED, Walk, stride_bindings
 from clconv.algorithms.strides import Access, Nest, Target, access, check_addressable, declared, element_strides, offset, pieces
@@ -18,7 +19,6 @@ from clconv.problem import ReduceProblem
 from clconv.problem.elementwise import Statements
 from clconv.tensor import Plain
 
-GROUP = 256
 SIDE_BY_SIDE = 32
 """Neighbouring outputs that are read together, where neighbours are outputs."""
 TERMS_EACH = 8
@@ -51,15 +51,6 @@ class Shares:
     @property
     def pieces(self) -> int:
         return self.row_pieces * self.column_pieces
-
-
-def power_above(n: int) -> int:
-    """The least power of two that is at least n.
-
-    >>> power_above(9)
-    16
-    """
-    return 1 << (n - 1).bit_length()
 
 
 def shares(walk: Walk, outputs: int, group: int, wanted: int) -> Shares:
@@ -100,7 +91,7 @@ class ReduceGroups(Algorithm[ReduceProblem]):
         return None
 
     def defaults(self, problem: ReduceProblem, traits: DeviceTraits) -> ReduceGroupsParams:
-        group = power_above(min(GROUP, traits.max_work_group_size) // 2 + 1)
+        group = sharing_group(traits)
         outputs = math.prod(problem.out_shape)
         own = group // shares(walk_of(problem), outputs, group, 1).slices
         wanted = GROUPS_PER_UNIT * max(1, traits.compute_units // traits.start.units_per_group)

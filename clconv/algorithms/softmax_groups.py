@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.common import power_above, sharing_group
 from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, machine_of
-from clconv.algorithms.reduce_groups import GROUP, SIDE_BY_SIDE, TERMS_EACH, power_above
+from clconv.algorithms.reduce_groups import SIDE_BY_SIDE, TERMS_EACH
 from clconv.algorithms.softmax_rows import formula
 from clconv.algorithms.strides import check_addressable
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
@@ -39,7 +40,7 @@ class SoftmaxGroups(Algorithm[SoftmaxProblem]):
         return None
 
     def defaults(self, problem: SoftmaxProblem, traits: DeviceTraits) -> SoftmaxGroupsParams:
-        group = power_above(min(GROUP, traits.max_work_group_size) // 2 + 1)
+        group = sharing_group(traits)
         _, length, inner = _sizes(problem)
         # Neighbours share a line, at least so many of them that a request reads a run of it; or have neighbouring lines.
         run = min(SIDE_BY_SIDE, power_above(length if inner == 1 else inner))
