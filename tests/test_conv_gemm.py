@@ -119,7 +119,7 @@ def test_gpus_prefer_it_to_the_direct_kernel(text: str, name: str) -> None:
         choice = choose(asked(text, direction), gpu(name), tuned=False)
         assert choice.algorithm.name in ("conv_gemm", "conv_winograd_gemm")
         assert "conv_direct" in [other for other, _, _ in choice.others]
-    assert choose(asked("n8c64i56x56k64f3x3p1g64"), gpu(name), tuned=False).algorithm.name == "conv_direct"
+    assert choose(asked("n8c64i56x56k64f3x3p1g64"), gpu(name), tuned=False).algorithm.name == "conv_depthwise_strips"
 
 
 def test_few_channels_are_walked_with_their_taps_as_far_as_the_table_reaches() -> None:
