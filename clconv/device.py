@@ -149,6 +149,18 @@ class GemmTile:
         """Work-items of a group."""
         return self.rows // self.item_rows * (self.columns // self.item_columns)
 
+    def why_no_room(self, local_bytes: int, traits: DeviceTraits) -> str | None:
+        """None if the device has so many work-items and bytes of local memory for a group, else one sentence.
+
+        >>> GemmTile(32, 32, 8, 4, 4).why_no_room(4096, DeviceTraits.gpu())
+        """
+        if self.items <= traits.max_work_group_size and local_bytes <= traits.local_memory_bytes:
+            return None
+        return (
+            f"needs work-groups of {self.items} with {local_bytes} bytes of local memory, "
+            f"{traits.label} allows {traits.max_work_group_size} with {traits.local_memory_bytes}"
+        )
+
     @property
     def local_bytes(self) -> int:
         """Both operands' tiles, twice: one is filled while the other is used."""

@@ -1,4 +1,4 @@
-## conv_gemm_sum.cl.mako -- adds up the parts of sums that conv_gemm has split, and finishes them.
+## conv_gemm_sum.cl.mako -- adds up the parts of sums that conv_gemm or a product of matrices has split, and finishes them.
 ##
 ## out[i] = epilogue(sum over parts of partial[part, i]). One work-item computes one element; get_global_id(0) is i.
 ## Header constants: LOAD, STORE, ACTIVATE, real.

@@ -119,7 +119,7 @@ def test_gpus_prefer_it_to_the_direct_kernel(text: str, name: str) -> None:
         choice = choose(asked(text, direction), gpu(name), tuned=False)
         assert choice.algorithm.name in ("conv_gemm", "conv_winograd_gemm")
         assert "conv_direct" in [other for other, _, _ in choice.others]
-    assert choose(asked("n8c64i56x56k64f3x3p1g64"), gpu(name), tuned=False).algorithm.name == "conv_direct"
+    assert choose(asked("n8c64i56x56k64f3x3p1g64"), gpu(name), tuned=False).algorithm.name == "conv_depthwise_strips"
 
 
 def test_few_channels_are_walked_with_their_taps_as_far_as_the_table_reaches() -> None:
@@ -151,6 +151,20 @@ def test_refusals_say_why() -> None:
     why = GEMM.why_not(asked("n1c8i9x9k8f3x3"), replace(device, max_work_group_size=16))
     assert why == "needs work-groups of 64 with 4096 bytes of local memory, made-up GPU allows 16 with 32768"
     assert "allows 256 with 4000" in (GEMM.why_not(asked("n1c8i9x9k8f3x3"), replace(device, local_memory_bytes=4000)) or "")
+
+
+@pytest.mark.parametrize("name", ["conv_gemm", "conv_winograd_gemm"])
+def test_a_tile_tuned_on_a_larger_device_is_refused_by_a_smaller_one(name: str) -> None:
+    problem = asked("n1c64i9x9k64f3x3p1")
+    algorithm = next(a for a in for_problem(problem) if a.name == name)
+    small = replace(gpu(NVIDIA), max_work_group_size=64, local_memory_bytes=8192)
+    tuned = next(p for p in algorithm.space(problem, gpu(NVIDIA)) if p.rows * p.columns == 128 * 128)
+    why = r"rows=128, .*\) needs work-groups of 256 with \d+ bytes of local memory, made-up GPU allows 64 with 8192; tune it on this device"
+    with pytest.raises(UnsupportedError, match=why):
+        prepare(algorithm, problem, small, tuned)
+    assert algorithm.why_not_params(problem, small, algorithm.defaults(problem, small)) is None
+    uneven = replace(tuned, rows=36, item_rows=36, columns=40, item_columns=8)
+    assert "does not deal out the loads of a step evenly among 5 work-items" in str(algorithm.why_not_params(problem, gpu(NVIDIA), uneven))
 
 
 @pytest.mark.parametrize(("text", "offset"), [("n15c64i1024x1024k8f1x1", "uint"), ("n17c64i1024x1024k8f1x1", "ulong")])

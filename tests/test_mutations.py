@@ -25,6 +25,8 @@ from clconv.algorithms.conv_winograd import ConvWinogradParams
 from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
+from clconv.algorithms.matmul_vector import MatmulVectorParams
+from clconv.algorithms.reduce_groups import ReduceGroupsParams
 from clconv.algorithms.reduce_strided import ReduceStridedParams
 from clconv.device import DeviceTraits
 from clconv.problem import (
@@ -107,6 +109,7 @@ def reduced(axes: tuple[int, ...], shape: tuple[int, ...] = SHAPE) -> ReduceProb
     return ReduceProblem(shape, (TensorSpec(shape),), axes, SUM, label="sum")
 
 
+GPU = DeviceTraits.gpu()
 FILTERING = ConvWinogradParams(outputs=2, tile_k=1, width=3, part=6, chunk=16, slices=1)
 TILE = MatmulTiledParams(8, 2, vectors=2, chunk=16, rows_most=4)
 DEPTHWISE_WEIGHTS = ConvDepthwiseWeightsParams(tile_r=2, tile_s=3)
@@ -159,6 +162,31 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     ],
     "pack_weights": lambda: [
         run("pack_weights", ReorderProblem((9, 5, 2, 3)).with_layouts(y=Packed(8, 8, 1, turned=turned))) for turned in (False, True)
+    ],
+    "conv_depthwise_strips": lambda: [
+        run("conv_depthwise_strips", "n2c3i9x7k6f3x2s2p1g3+bias+leaky_relu(0.5)+res", device=GPU),
+        run("conv_depthwise_strips", "n2c3i6x7k6f3x3s2p1g3:bwd_d", device=GPU),
+    ],
+    "conv_depthwise_strips weights": lambda: [run("conv_depthwise_strips", "n3c3i9x130k6f3x2s1x2p1g3:bwd_w", device=GPU)],
+    "matmul_gemm": lambda: [
+        run("matmul_gemm", MatmulProblem(33, 34, 21, 2, epilogue=Epilogue(True, True, ("leaky_relu", 0.5))), GEMM, device=GPU),
+        run("matmul_gemm", MatmulProblem(33, 34, 40, 1, True, True), replace(GEMM, parts=2), device=GPU),
+    ],
+    "matmul_vector": lambda: [
+        run("matmul_vector", MatmulProblem(3, 70, 41, 2, False, True, epilogue=Epilogue(True, True, ("relu", 0.0))), device=GPU),
+        run("matmul_vector", MatmulProblem(70, 3, 41, 1, True), MatmulVectorParams(2, 8, 2), device=GPU),
+    ],
+    "reduce_groups": lambda: [
+        run("reduce_groups", reduced((1,), (3, 300)), device=GPU), run("reduce_groups", reduced((0, 3), (6, 5, 2, 9)), device=GPU),
+        run("reduce_groups", reduced((0, 2), (5, 7, 3, 11)), ReduceGroupsParams(64, 2), device=GPU),
+    ],
+    "softmax_groups": lambda: [
+        run("softmax_groups", SoftmaxProblem((3, 300), 1), device=GPU), run("softmax_groups", SoftmaxProblem((3, 50, 11), 1), device=GPU),
+    ],
+    "pool_strips": lambda: [
+        run("pool_strips", "maxpool n2c3i7x5f3x3s2p1:idx", change=negative_with_nan, device=GPU),
+        run("pool_strips", "maxpool n2c3i7x5f2x3s2p1d2:idx", device=GPU),
+        run("pool_strips", "avgpool n2c3i8x11f3x3s2p1:nopad", device=GPU),
     ],
     "pool_direct maximum": lambda: [run("pool_direct", "maxpool n2c3i7x5f3x3s2p1:idx", change=negative_with_nan)],
     "pool_direct mean": lambda: [run("pool_direct", "avgpool n2c3i8x11f3x3s2p1:ceil")],
@@ -248,6 +276,29 @@ MUTANTS = [
 ]  # fmt: skip
 
 MORE_MUTANTS = [
+    Mutant("one step too many", "gemm", "matmul_gemm", "while (step++ < steps);", "while (step++ <= steps);"),
+    Mutant("end of a part", "matmul_gemm", "matmul_gemm", "k_end = min(k_begin + k_each, all_k);", "k_end = all_k;"),
+    Mutant("column behind the last", "matmul_gemm", "matmul_gemm", "if (column >= n) continue;", "if (column > n) continue;"),
+    Mutant("entry of the batch", "matmul_gemm", "matmul_gemm", "STEP(group * all_k * ${size})", "STEP(group * ${size})"),
+    Mutant("first level of the tree", "matmul_vector", "matmul_vector", "half_way = SLICES / 2;", "half_way = SLICES / 4;"),
+    Mutant("last of the few", "matmul_vector", "matmul_vector", "if (first + row >= few_count ||", "if (first + row > few_count ||"),
+    Mutant("whose bias", "matmul_vector", "matmul_vector", "(first + row) * bias_few + at * bias_many", "first + row"),
+    Mutant("first level of the tree", "reduce_groups", "reduce_groups", "half_way = slices / 2;", "half_way = slices / 4;"),
+    Mutant("next row", "reduce_groups", "reduce_groups", "row < row_end; row += every)", "row < row_end; row += slices)"),
+    Mutant("piece", "reduce_groups", "reduce_groups", "const int row_end = min(row_begin + rows_per_piece, row_count);",
+           "const int row_end = row_count;"),
+    Mutant("neighbours", "softmax_groups", "softmax_groups", "apart == 1 ? item / slices : item % apart", "item / slices"),
+    Mutant("first level of the tree", "softmax_groups", "softmax_groups", "half_way = slices / 2;", "half_way = slices / 4;"),
+    Mutant("NaN", "pool_strips", "pool_strips", "|| value${s} != value${s} ?", "?"),
+    Mutant("window of a strip", "pool_strips", "pool_strips", "const int start = top + ${i} * STRIDE_H;", "const int start = top;"),
+    Mutant("padding wins", "pool_strips", "pool_strips", "const int holds${s} = inside & inside${s};", "const int holds${s} = inside${s};"),
+    Mutant("row outside", "conv_depthwise_strips", "conv_depthwise_strips", "inside & inside${s} ? read${s}", "inside${s} ? read${s}"),
+    Mutant("end of the strips", "conv_depthwise_strips", "conv_depthwise_strips", "if (strip * ROWS + ${i} < rows) {", "{"),
+    Mutant("tap of a phase", "conv_depthwise_strips", "conv_depthwise_strips", "taps_stored + tap0;", "taps_stored;"),
+    Mutant("position behind the last", "conv_depthwise_strips_weights", "conv_depthwise_strips weights",
+           "live${i} = row + ${i} < out_height;", "live${i} = row + ${i} <= out_height;"),
+    Mutant("other strips", "conv_depthwise_strips_weights", "conv_depthwise_strips weights", "number += GROUP / lanes)",
+           "number += GROUP)"),
     Mutant("row behind the last", "conv_gemm", "conv_gemm", "((uint)(y0 + down) < (uint)height)", "((uint)(y0 + down) <= (uint)height)"),
     Mutant("next row of taps", "conv_gemm", "conv_gemm", "w_tap = w_row += tap_y_step;", "w_tap = w_row += tap_x_step;"),
     Mutant("channels of the last tile", "conv_gemm", "conv_gemm", "if (m < outputs) {\n            % if split:",
@@ -264,11 +315,11 @@ MORE_MUTANTS = [
            "(uint)(x + ${j}) <= (uint)width;"),
     Mutant("edge of the last tile", "conv_winograd_gemm", "conv_winograd_gemm", "if (y + ${i} < height && x + ${j} < width) {",
            "if (y + ${i} < height) {"),
-    Mutant("steps of the products", "conv_gemm", "conv_winograd_gemm", "data_at + STEP(TILE_K * columns) : data_first;",
+    Mutant("steps of the products", "conv_gemm_products", "conv_winograd_gemm", "data_at + STEP(TILE_K * columns) : data_first;",
            "data_at + STEP(TILE_K * TILE_N) : data_first;"),
-    Mutant("end of a row", "conv_gemm", "conv_gemm weights", "const int next_row = x >= x_end;", "const int next_row = x > x_end;"),
-    Mutant("next image", "conv_gemm", "conv_gemm weights", "(next_image ? source_gap : 0);", "0;"),
-    Mutant("end of a part", "conv_gemm", "conv_gemm weights", "const int live = k < k_end;", "const int live = k <= k_end;"),
+    Mutant("end of a row", "conv_gemm_weights", "conv_gemm weights", "const int next_row = x >= x_end;", "const int next_row = x > x_end;"),
+    Mutant("next image", "conv_gemm_weights", "conv_gemm weights", "(next_image ? source_gap : 0);", "0;"),
+    Mutant("end of a part", "conv_gemm_weights", "conv_gemm weights", "const int live = k < k_end;", "const int live = k <= k_end;"),
     Mutant("edge of the last tile", FILTER, "conv_winograd", "int j = wanted_w - first_w;", "int j = wanted_w - first_w + 1;"),
     Mutant("tap order", "winograd_weights", "winograd_weights", "taps += tap_step;", "++taps;"),
     Mutant("halo", FILTER, "conv_winograd", "image < tiles / (tiles_h * tiles_w);", "image < tiles / (tiles_h * tiles_w) - 1;"),

@@ -17,12 +17,16 @@ from clconv.algorithms import ALGORITHMS
 from clconv.algorithms.conv_blocked import ConvBlockedParams
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeightsParams
 from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
+from clconv.algorithms.conv_depthwise_strips import ConvDepthwiseStripsParams
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
 from clconv.algorithms.conv_winograd import ConvWinogradParams
 from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.algorithms.matmul_tiled import MatmulTiledParams
+from clconv.algorithms.matmul_vector import MatmulVectorParams
+from clconv.algorithms.pool_strips import PoolStripsParams
+from clconv.algorithms.reduce_groups import ReduceGroupsParams
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render, template_names
 from clconv.device import DeviceTraits
@@ -98,12 +102,17 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "conv_gemm.taps": lambda: conv("conv_gemm", "n1c16i9x5k33f3x3s2p1+bias+relu+res", GPU, GEMM),
     "conv_gemm.flat": lambda: conv("conv_gemm", "n1c3i9x5k33f3x3s2p1", GPU, GEMM),
     "conv_gemm.split_half": lambda: conv("conv_gemm", "n1c17i9x5k33f5x5p2:f16", GPU, replace(GEMM, parts=2, indices=True)),
-    "conv_gemm.weights": lambda: conv("conv_gemm", "n1c32i9x5k32f3x3s2p1:bwd_w", GPU, GEMM),
-    "conv_gemm.weights_flat": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM),
+    "conv_gemm_weights.rows": lambda: conv("conv_gemm", "n1c32i9x5k32f3x3s2p1:bwd_w", GPU, GEMM),
+    "conv_gemm_weights.flat": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM),
     "conv_gemm_sum.total": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM, 1),
-    "conv_gemm.products": lambda: conv("conv_winograd_gemm", "n1c16i9x5k33f3x3p1", GPU, FILTERING, 1),
+    "conv_gemm_products.filtering": lambda: conv("conv_winograd_gemm", "n1c16i9x5k33f3x3p1", GPU, FILTERING, 1),
     "conv_winograd_gemm.data": lambda: conv("conv_winograd_gemm", "n1c16i9x5k33f3x3p1", GPU, FILTERING),
     "conv_winograd_gemm.outputs": lambda: conv("conv_winograd_gemm", "n1c16i9x5k33f3x3p1+relu", GPU, FILTERING, 2),
+    "conv_depthwise_strips.forward": lambda: conv(
+        "conv_depthwise_strips", "n1c9i9x5k9f3x3s2p1g9+bias+relu+res", GPU, ConvDepthwiseStripsParams(2)),
+    "conv_depthwise_strips.several": lambda: conv("conv_depthwise_strips", "n1c9i9x5k18f2x3p1g9:bwd_d", GPU, ConvDepthwiseStripsParams(1)),
+    "conv_depthwise_strips_weights.strips": lambda: conv(
+        "conv_depthwise_strips", "n1c9i9x5k9f3x2p1g9:bwd_w", GPU, ConvDepthwiseStripsParams(2)),
     "conv_winograd.forward": lambda: conv(
         "conv_winograd", "n1c17i5x7k33f3x3p1+bias+relu", replace(CPU, local_memory_bytes=8000), ConvWinogradParams(2, 1, 2, 4, 16, 1)),
     "pool_blocked.max_indices": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),
@@ -111,6 +120,8 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "pool_blocked.mean_inside": lambda: kernel("pool_blocked", parse("avgpool n1c9i9x9f3x3s2p1:nopad"), CPU),
     "pool_blocked.max_backward": lambda: kernel("pool_blocked", parse("maxpool n1c9i9x9f3x3s2p1:bwd_d"), CPU),
     "pool_blocked.mean_backward": lambda: kernel("pool_blocked", parse("avgpool n1c9i9x9f3x3s2p1,0x0,1d2x1:bwd_d"), CPU),
+    "pool_strips.max_indices": lambda: kernel("pool_strips", parse("maxpool n1c9i9x9f3x2s2p1:idx"), GPU, params=PoolStripsParams(2)),
+    "pool_strips.mean_padded": lambda: kernel("pool_strips", parse("avgpool n1c9i8x8f3x2s2p1:ceil"), GPU, params=PoolStripsParams(2)),
     "pool_direct_forward.max_indices": lambda: kernel("pool_direct", parse("maxpool n1c9i9x9f3x3s2p1:idx"), CPU),
     "pool_direct_forward.mean_padded": lambda: kernel("pool_direct", parse("avgpool n1c9i8x8f3x3s2p1:ceil"), GPU),
     "pool_direct_backward.max": lambda: kernel("pool_direct", parse("maxpool n1c9i9x9f3x3s2p1:bwd_d"), CPU),
@@ -139,8 +150,16 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
         "reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r / count")), CPU),
     "reduce_blocked.splits": lambda: kernel(
         "reduce_blocked", ReduceProblem(SHAPE, (FULL, CHANNEL), (0, 2, 3), MOMENTS, ("r", "r / count")), CPU, 1),
+    "reduce_groups.rows": lambda: kernel(
+        "reduce_groups", ReduceProblem(SHAPE, (FULL, CHANNEL), (0, 2, 3), MOMENTS, ("r", "r / count")), GPU),
+    "reduce_groups.pieces": lambda: kernel(
+        "reduce_groups", ReduceProblem((3, 17), (TensorSpec((3, 17)),), (0,), (("r0", "x0"),)), GPU, params=ReduceGroupsParams(64, 2)),
     "reduce_strided.rows": lambda: kernel("reduce_strided", ReduceProblem(SHAPE, (FULL, CHANNEL), (2, 3), MOMENTS, ("r", "r")), CPU),
     "reduce_strided.columns": lambda: kernel("reduce_strided", ReduceProblem(SHAPE, (FULL,), (0, 1), (("r0", "x0"),), combine="max"), CPU),
+    "matmul_gemm.rows": lambda: kernel("matmul_gemm", MatmulProblem(33, 40, 24, epilogue=Epilogue(True, True)), GPU, params=GEMM),
+    "matmul_gemm.ragged_parts": lambda: kernel("matmul_gemm", MatmulProblem(33, 40, 21, 1, True, True), GPU, params=replace(GEMM, parts=2)),
+    "matmul_vector.along": lambda: kernel("matmul_vector", MatmulProblem(2, 10, 40, 1, False, True, epilogue=Epilogue(True)), GPU),
+    "matmul_vector.across": lambda: kernel("matmul_vector", MatmulProblem(2, 10, 40), GPU, params=MatmulVectorParams(2, 8, 2)),
     "matmul_tiled.panel": lambda: kernel(
         "matmul_tiled", MatmulProblem(7, 9, 300, epilogue=Epilogue(True, True, ("relu", 0.0))), CPU,
         params=MatmulTiledParams(8, 2, vectors=2, chunk=128, rows_most=96)),
@@ -148,6 +167,8 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
         "matmul_tiled", MatmulProblem(7, 9, 300, transpose_a=True, transpose_b=True), CPU,
         params=MatmulTiledParams(8, 2, vectors=2, chunk=128, rows_most=96)),
     "matmul_tiled.small": lambda: kernel("matmul_tiled", MatmulProblem(7, 9, 300, transpose_b=True), GPU),
+    "softmax_groups.forward": lambda: kernel("softmax_groups", SoftmaxProblem((3, 17), 1), GPU),
+    "softmax_groups.backward": lambda: kernel("softmax_groups", SoftmaxProblem((3, 17, 5), 1, True, BACK), GPU),
     "softmax_rows.along": lambda: kernel("softmax_rows", SoftmaxProblem((3, 17), 1), CPU),
     "softmax_rows.across": lambda: kernel("softmax_rows", SoftmaxProblem(SHAPE, 1, True), CPU),
     "softmax_rows.backward": lambda: kernel("softmax_rows", SoftmaxProblem((3, 17), 1, False, BACK), GPU),
@@ -199,7 +220,7 @@ def test_a_difference_is_shown_line_by_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_template_has_a_snapshot_and_every_snapshot_a_kernel() -> None:
-    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common", "band"}
+    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common", "band", "gemm"}
     assert all(SNAPSHOTS[name]().template == name.partition(".")[0] for name in SNAPSHOTS)
     assert {path.name for path in FOLDER.iterdir()} == {f"{name}.cl" for name in SNAPSHOTS}
 

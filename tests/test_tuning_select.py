@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from clconv.algorithms.conv_blocked import ConvBlockedParams
-from clconv.device import DeviceTraits
+from clconv.algorithms.gemm_shape import ConvGemmParams
+from clconv.device import NVIDIA, DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.graph.assembly import Options
 from clconv.graph.tune import tasks_of
@@ -106,6 +107,17 @@ def test_a_tuned_candidate_wins_and_is_explained(base: Database) -> None:
     text = describe(choice)
     assert f"tuned: 84 us measured on {CPU.identity} (untuned: {untuned.algorithm.name}, 100 us)" in text
     assert "instead of" in text and "conv_direct (estimate" in text and "refused: conv_blocked_weights" in text
+
+
+def test_a_tile_that_the_device_has_no_room_for_is_ignored(base: Database) -> None:
+    """One of its kind tuned it; a plan would be refused."""
+    large = replace(DeviceTraits.gpu(64, NVIDIA), platform="Some OpenCL", local_memory_bytes=49152)
+    small = replace(large, name="smaller", max_work_group_size=64)
+    params = ConvGemmParams.of(large.start.large, 1, large)
+    base.add([measured("conv_gemm", params, traits=large, stored="x plain")])
+    assert choose(CONV, large, prepared=PREPARED).params == params
+    chosen = choose(CONV, small, prepared=PREPARED)
+    assert chosen.tuned is None and chosen.params == choose(CONV, small, prepared=PREPARED, tuned=False).params
 
 
 def test_tuning_can_be_ignored(base: Database) -> None:

@@ -10,6 +10,7 @@ from clconv.algorithms.conv_blocked import ConvBlocked
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeights
 from clconv.algorithms.conv_depthwise import ConvDepthwise
 from clconv.algorithms.conv_depthwise_rows import ConvDepthwiseRows
+from clconv.algorithms.conv_depthwise_strips import ConvDepthwiseStrips
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
 from clconv.algorithms.conv_direct import ConvDirect
 from clconv.algorithms.conv_gemm import ConvGemm
@@ -19,16 +20,21 @@ from clconv.algorithms.lrn_blocked import LrnBlocked
 from clconv.algorithms.lrn_direct import LrnDirect
 from clconv.algorithms.map_blocked import MapBlocked
 from clconv.algorithms.map_strided import MapStrided
+from clconv.algorithms.matmul_gemm import MatmulGemm
 from clconv.algorithms.matmul_tiled import MatmulTiled
+from clconv.algorithms.matmul_vector import MatmulVector
 from clconv.algorithms.pack_weights import PackWeights
 from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
 from clconv.algorithms.pool_rows import PoolRows
+from clconv.algorithms.pool_strips import PoolStrips
 from clconv.algorithms.reduce_blocked import ReduceBlocked
+from clconv.algorithms.reduce_groups import ReduceGroups
 from clconv.algorithms.reduce_strided import ReduceStrided
 from clconv.algorithms.reorder_blocked import ReorderBlocked
 from clconv.algorithms.reorder_strided import ReorderStrided
 from clconv.algorithms.resample_axis import ResampleAxis
+from clconv.algorithms.softmax_groups import SoftmaxGroups
 from clconv.algorithms.softmax_rows import SoftmaxRows
 from clconv.algorithms.unpool_planes import UnpoolPlanes
 from clconv.algorithms.window_copy import WindowCopy
@@ -43,19 +49,25 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvDepthwise(),
     ConvDepthwiseRows(),
     ConvDepthwiseWeights(),
+    ConvDepthwiseStrips(),
     ConvWinogradGemm(),
     ConvGemm(),
     ConvDirect(),
     PoolBlocked(),
     PoolRows(),
+    PoolStrips(),
     PoolDirect(),
     LrnBlocked(),
     LrnDirect(),
     MapBlocked(),
     MapStrided(),
     ReduceBlocked(),
+    ReduceGroups(),
     ReduceStrided(),
+    MatmulVector(),
+    MatmulGemm(),
     MatmulTiled(),
+    SoftmaxGroups(),
     SoftmaxRows(),
     ReorderBlocked(),
     ReorderStrided(),

@@ -35,6 +35,10 @@ class Algorithm(Generic[Q]):
         """As `why_not`, for a caller who asks for the algorithm by name: only what it cannot do, not what it is not meant for."""
         return self.why_not(problem, traits)
 
+    def why_not_params(self, problem: Q, traits: DeviceTraits, params: object) -> str | None:
+        """None if the device has room for these parameters, else one sentence: they may have been tuned on a larger one."""
+        return None
+
     def space(self, problem: Q, traits: DeviceTraits) -> Iterator[object]:
         """Parameters worth timing, the defaults among them."""
         yield self.defaults(problem, traits)

@@ -8,6 +8,7 @@ from clconv.problem import Problem
 
 AXES = "DHW"
 GROUP = 64
+SHARING = 256
 CEIL_DIV = {"CEIL_DIV(a, b)": "((a) > 0 ? ((a) + (b) - 1) / (b) : -(-(a) / (b)))"}
 
 
@@ -25,6 +26,20 @@ def per_axis_constants(name: str, values: Size, fill: int = 1) -> dict[str, str]
 def tasks_each(tasks: int, traits: DeviceTraits) -> int:
     """How many of `tasks` neighbouring tasks one work-item does: one on GPUs, on CPU devices so many that sixteen items per core remain."""
     return max(1, tasks // (16 * traits.compute_units)) if traits.is_cpu else 1
+
+
+def power_above(n: int) -> int:
+    """The least power of two that is at least n.
+
+    >>> power_above(9)
+    16
+    """
+    return 1 << (n - 1).bit_length()
+
+
+def sharing_group(traits: DeviceTraits) -> int:
+    """Work-items of a group that add up what they have as a tree: a power of two, as many as `SHARING` where the device allows it."""
+    return power_above(min(SHARING, traits.max_work_group_size) // 2 + 1)
 
 
 def check_operands(problem: Problem) -> None:

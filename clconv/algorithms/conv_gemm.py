@@ -12,7 +12,7 @@ from clconv.algorithms.base import Algorithm
 from clconv.algorithms.common import check_operands
 from clconv.algorithms.gemm_launch import plan_sums, plan_weights
 from clconv.algorithms.gemm_model import Machine, seconds
-from clconv.algorithms.gemm_shape import ConvGemmParams, expected_share, fits, is_flat, is_weights, local_bytes, products
+from clconv.algorithms.gemm_shape import ConvGemmParams, expected_share, fits, is_flat, is_weights, local_bytes, products, why_not_tile
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits, GemmTile
 from clconv.errors import UnsupportedError
@@ -71,13 +71,11 @@ class ConvGemm(Algorithm[ConvProblem]):
             return f"needs 1 or 2 spatial axes, got {problem.geometry.rank}"
         if problem.depthwise:
             return f"a depthwise convolution has one channel a group ({problem.geometry.groups} groups), which leaves tiles empty"
-        if not fits(problem, SMALLEST, traits):
-            needed = local_bytes(problem, SMALLEST)
-            return (
-                f"needs work-groups of {SMALLEST.items} with {needed} bytes of local memory, "
-                f"{traits.label} allows {traits.max_work_group_size} with {traits.local_memory_bytes}"
-            )
-        return None
+        return SMALLEST.why_no_room(local_bytes(problem, SMALLEST), traits)
+
+    def why_not_params(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> str | None:
+        assert isinstance(params, ConvGemmParams)
+        return why_not_tile(params.tile, fits(problem, params.tile, traits), local_bytes(problem, params.tile), traits)
 
     def defaults(self, problem: ConvProblem, traits: DeviceTraits) -> ConvGemmParams:
         machine = machine_of(traits)
@@ -119,6 +117,8 @@ class ConvGemm(Algorithm[ConvProblem]):
         check_operands(problem)
         if dict(problem.layouts) != self.wants(problem, traits, params):
             params = self._as_stored(problem, traits, params)
+        if why := self.why_not_params(problem, traits, params):
+            raise UnsupportedError(f"{problem}: {params} {why}; tune it on this device")
         if is_weights(problem):
             return plan_weights(problem, traits, params)
         return plan_sums(problem, traits, params)

@@ -16,7 +16,7 @@ from clconv.algorithms.conv_gemm import LAUNCH_SECONDS, machine_of
 from clconv.algorithms.conv_winograd import ERROR_FACTORS
 from clconv.algorithms.gemm_launch import activation, address_constants, epilogue
 from clconv.algorithms.gemm_model import Machine, Product, seconds
-from clconv.algorithms.gemm_shape import expected_share
+from clconv.algorithms.gemm_shape import expected_share, why_not_tile
 from clconv.algorithms.minimal_filtering import strided
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits, GemmTile
@@ -111,12 +111,11 @@ class ConvWinogradGemm(Algorithm[ConvProblem]):
             return f"needs a kernel of 3 x 3 with stride 1 and dilation 1, got {g.kernel}, {g.stride} and {g.dilation}"
         if Roles.of(problem).inputs % SMALLEST.depth:
             return f"needs a multiple of {SMALLEST.depth} input channels in a group, got {Roles.of(problem).inputs}"
-        if not fits(problem, SMALLEST, traits):
-            return (
-                f"needs work-groups of {SMALLEST.items} with {SMALLEST.local_bytes} bytes of local memory, "
-                f"{traits.label} allows {traits.max_work_group_size} with {traits.local_memory_bytes}"
-            )
-        return None
+        return SMALLEST.why_no_room(SMALLEST.local_bytes, traits)
+
+    def why_not_params(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> str | None:
+        assert isinstance(params, ConvWinogradGemmParams)
+        return why_not_tile(params.tile, fits(problem, params.tile, traits), params.tile.local_bytes, traits)
 
     def defaults(self, problem: ConvProblem, traits: DeviceTraits) -> ConvWinogradGemmParams:
         machine = machine_of(traits)
@@ -161,6 +160,8 @@ class ConvWinogradGemm(Algorithm[ConvProblem]):
         check_operands(problem)
         if dict(problem.layouts) != self.wants(problem, traits, params):
             params = self._as_stored(problem, traits, params)
+        if why := self.why_not_params(problem, traits, params):
+            raise UnsupportedError(f"{problem}: {params} {why}; tune it on this device")
         roles, groups, columns = Roles.of(problem), problem.geometry.groups, Tiles.of(problem, params).columns
         sizes = {name: params.products * groups * n * columns for name, n in (("data", roles.inputs), ("sums", roles.outputs))}
         for name, elements in sizes.items():
@@ -194,7 +195,7 @@ def data_call(problem: ConvProblem, traits: DeviceTraits, params: ConvWinogradGe
 
 
 def products_call(problem: ConvProblem, params: ConvWinogradGemmParams) -> KernelCall:
-    """conv_gemm's template on the transformed operands."""
+    """One product of matrices for each place in the window."""
     roles, groups, columns, tile = Roles.of(problem), problem.geometry.groups, Tiles.of(problem, params).columns, params.tile
     largest = params.products * groups * max(roles.inputs * columns, round_up(roles.outputs, tile.rows) * roles.inputs)
     constants: dict[str, object] = {
@@ -202,12 +203,11 @@ def products_call(problem: ConvProblem, params: ConvWinogradGemmParams) -> Kerne
         "GROUP": tile.items, "PITCH_A": tile.rows, "PITCH_B": tile.columns,
     }  # fmt: skip
     arguments = {
-        "kind": "products", "flat": False, "taps": False, "bounds": False, "ragged": False, "split": False,
         "item_m": tile.item_rows, "item_n": tile.item_columns,
         "loads_a": tile.depth * tile.rows // 4 // tile.items, "loads_b": tile.depth * tile.columns // 4 // tile.items,
     }  # fmt: skip
     constants |= address_constants("float32", 4 * largest, params.sub_group, params.indices)
-    source = KernelSource("conv_gemm", "conv_gemm_products", names(constants), names(arguments), group=(tile.items, 1, 1))
+    source = KernelSource("conv_gemm_products", "conv_gemm_products", names(constants), names(arguments), group=(tile.items, 1, 1))
     m_tiles = -(-roles.outputs // tile.rows)
     bindings: dict[str, str | int] = {
         "w": "w", "data": "data", "sums": "sums", "groups": groups, "inputs": roles.inputs, "outputs": roles.outputs, "columns": columns,

@@ -10,7 +10,7 @@ from clconv.algorithms.gemm_shape import ConvGemmParams, is_flat, is_weights, pi
 from clconv.codegen.expressions import activation_macro
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
-from clconv.problem import ConvProblem
+from clconv.problem import ConvProblem, MatmulProblem
 from clconv.tensor import DTYPES
 
 
@@ -22,11 +22,15 @@ def plan_sums(problem: ConvProblem, traits: DeviceTraits, params: ConvGemmParams
     return with_second_pass(problem, traits, calls, params.parts)
 
 
-def with_second_pass(problem: ConvProblem, traits: DeviceTraits, calls: list[KernelCall], parts: int) -> Plan:
+def with_second_pass(problem: ConvProblem | MatmulProblem, traits: DeviceTraits, calls: list[KernelCall], parts: int) -> Plan:
+    """`calls` leave partial sums [parts][as the result]; one launch more adds them up and finishes them. A bias has an entry for each
+    channel, which is the last axis of a product of matrices."""
     out = problem.spec(problem.outputs[0])
+    channel = -1 if isinstance(problem, MatmulProblem) else 1
     source = KernelSource("conv_gemm_sum", "conv_gemm_sum", names(activation(problem)), (), problem.dtype, (traits.group(64), 1, 1))
     bindings: dict[str, str | int | float] = {"partial": "partial", "out": problem.outputs[0], "parts": parts, "count": out.elements}
-    bindings |= {"channels": out.shape[1], "plane": math.prod(out.shape[2:])} | epilogue(problem, "partial")
+    plane = math.prod(out.shape[channel + 1 :]) if channel > 0 else 1
+    bindings |= {"channels": out.shape[channel], "plane": plane} | epilogue(problem, "partial")
     add = KernelCall(source, (out.elements, 1, 1), names(bindings))
     return Plan((*calls, add), (("partial", 4 * parts * out.elements),))
 
@@ -34,7 +38,7 @@ def with_second_pass(problem: ConvProblem, traits: DeviceTraits, calls: list[Ker
 SLOPED = ("relu", "leaky_relu")
 
 
-def activation(problem: ConvProblem) -> dict[str, str]:
+def activation(problem: ConvProblem | MatmulProblem) -> dict[str, str]:
     """ACTIVATE(v); up to a leaky ReLU by the argument `slope`: 1 for none, 0 for ReLU, which must not multiply infinity."""
     fused = problem.epilogue.activation
     if fused is not None and fused[0] not in SLOPED:
@@ -42,7 +46,7 @@ def activation(problem: ConvProblem) -> dict[str, str]:
     return {"ACTIVATE(v)": "((v) < 0.0f ? (slope == 0.0f ? 0.0f : (v) * slope) : (v))"}
 
 
-def epilogue(problem: ConvProblem, stand_in: str) -> dict[str, str | int | float]:
+def epilogue(problem: ConvProblem | MatmulProblem, stand_in: str) -> dict[str, str | int | float]:
     """The arguments for bias, residual and activation; `stand_in` is bound where there is none of them, and not read."""
     fused = problem.epilogue
     name, *numbers = fused.activation or ("leaky_relu", 1.0)
@@ -77,7 +81,12 @@ def address_constants(dtype: str, largest: int, sub_group: int, indices: bool) -
         moves |= {"POSITION": "OFFSET", "START(p)": "0", "STEP(n)": "((OFFSET)(n) * SIZE)"}
     else:
         moves |= {"POSITION": "__global const real *", "START(p)": "(p)", "STEP(n)": "(n)"}
-    return moves | {"SUB_GROUP": f"__attribute__((intel_reqd_sub_group_size({sub_group})))" if sub_group else ""}
+    return moves | {"SUB_GROUP": sub_group_attribute(sub_group)}
+
+
+def sub_group_attribute(width: int) -> str:
+    """Tells the compiler the width of sub-groups, which decides how many registers a work-item has; 0 leaves it the choice."""
+    return f"__attribute__((intel_reqd_sub_group_size({width})))" if width else ""
 
 
 def reads_outside(problem: ConvProblem) -> bool:
@@ -105,7 +114,7 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
         rows, columns = (replace(axis, taps=1, offset=0, tap0=0) for axis in (rows, columns))
     lines = tile.items // tile.columns
     arguments = {
-        "kind": "sums", "flat": flat, "taps": not flat and has_taps(problem), "bounds": flat or reads_outside(problem),
+        "flat": flat, "taps": not flat and has_taps(problem), "bounds": flat or reads_outside(problem),
         "ragged": not flat and roles.inputs % tile.depth != 0, "split": split, "item_m": tile.item_rows, "item_n": tile.item_columns,
         "loads_a": tile.depth * tile.rows // 4 // tile.items, "loads_b": tile.depth // lines,
     }  # fmt: skip
@@ -136,12 +145,11 @@ def plan_weights(problem: ConvProblem, traits: DeviceTraits, params: ConvGemmPar
     own, channels = problem.filters // g.groups, problem.channels // g.groups
     flat, lines = is_flat(problem, tile), tile.items // tile.depth
     arguments = {
-        "kind": "weights", "flat": flat, "taps": False, "bounds": flat or reads_outside(problem),
-        "ragged": own % tile.rows != 0, "split": True, "item_m": tile.item_rows, "item_n": tile.item_columns,
-        "loads_a": tile.rows // lines, "loads_b": tile.columns // lines,
+        "flat": flat, "bounds": flat or reads_outside(problem), "ragged": own % tile.rows != 0,
+        "item_m": tile.item_rows, "item_n": tile.item_columns, "loads_a": tile.rows // lines, "loads_b": tile.columns // lines,
     }  # fmt: skip
     source = KernelSource(
-        "conv_gemm", "conv_gemm_weights", names(constants(problem, params)), names(arguments), problem.dtype, (tile.items, 1, 1)
+        "conv_gemm_weights", "conv_gemm_weights", names(constants(problem, params)), names(arguments), problem.dtype, (tile.items, 1, 1)
     )
     (kernel, stride, dilation), (begin_y, begin_x) = two(g.kernel, g.stride, g.dilation), ((0, 0), *g.padding)[-2:]
     _, _, height, width = problem.spec("x").planes

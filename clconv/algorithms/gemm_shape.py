@@ -59,6 +59,13 @@ def fits(problem: ConvProblem, tile: GemmTile, traits: DeviceTraits) -> bool:
     return lines > 0 and items % tile.columns == 0 and depth % lines == 0 and depth * tile.rows // 4 % items == 0
 
 
+def why_not_tile(tile: GemmTile, is_fit: bool, local: int, traits: DeviceTraits) -> str | None:
+    """Why the device cannot run a tile that is not `is_fit` and needs `local` bytes of local memory, as one sentence."""
+    if is_fit:
+        return None
+    return tile.why_no_room(local, traits) or f"does not deal out the loads of a step evenly among {tile.items} work-items"
+
+
 def pitches(problem: ConvProblem, tile: GemmTile) -> tuple[int, int]:
     """Floats from one step's row to the next in local memory; the weight gradient stores columns, which must not meet in one bank."""
     apart = 4 if is_weights(problem) else 0

@@ -77,8 +77,9 @@ def shared_divisor(problem: PoolProblem, geometry: PoolGeometry) -> float | None
     return float(math.prod(geometry.kernel)) if padded or not geometry.reads_outside(problem.size) else None
 
 
-def _window_source(problem: PoolProblem, geometry: PoolGeometry, traits: DeviceTraits, params: PoolParams) -> KernelSource:
-    constants = dict(CEIL_DIV) | {"TILE": str(params.tile)}
+def window_constants(problem: PoolProblem, geometry: PoolGeometry) -> tuple[dict[str, str], str]:
+    """The header's names for the window, and what a mean is divided by: "same" for all, or elements "inside" or in the "padded" map."""
+    constants = dict(CEIL_DIV)
     begins, ends = tuple(a for a, _ in geometry.padding), tuple(b for _, b in geometry.padding)
     for name, values, fill in (
         ("KERNEL", geometry.kernel, 1), ("STRIDE", geometry.stride, 1), ("DILATION", geometry.dilation, 1),
@@ -93,6 +94,12 @@ def _window_source(problem: PoolProblem, geometry: PoolGeometry, traits: DeviceT
         else:
             divisor = "padded" if problem.count_include_pad else "inside"
             constants |= TAPS
+    return constants, divisor
+
+
+def _window_source(problem: PoolProblem, geometry: PoolGeometry, traits: DeviceTraits, params: PoolParams) -> KernelSource:
+    constants, divisor = window_constants(problem, geometry)
+    constants["TILE"] = str(params.tile)
     forward = problem.direction is Pass.FORWARD
     entry = "pool_direct_forward" if forward else "pool_direct_backward"
     arguments = {"kind": problem.kind, "divisor": divisor} | ({"indices": problem.with_indices} if forward else {})

@@ -187,7 +187,7 @@ class _Builder:
         bindings.update({f"{y.name}_data": y.name for y in targets})
         bindings.update(offsets)
         for x, strides in zip(operands, walk.strides, strict=True):
-            bindings.update(_stride_bindings(x, strides, len(walk.kept)))
+            bindings.update(stride_bindings(x, strides, len(walk.kept)))
         bindings.update(_loop_bindings(walk, shares))
         if final:
             bindings.update(count=float(problem.count))
@@ -204,7 +204,8 @@ def _loop_bindings(walk: Walk, shares: Shares) -> dict[str, int]:
     return {**out, "columns_per_item": shares.columns, "runs": shares.runs}
 
 
-def _stride_bindings(operand: Access, strides: Sequence[int], kept: int) -> dict[str, int]:
+def stride_bindings(operand: Access, strides: Sequence[int], kept: int) -> dict[str, int]:
+    """The arguments that say how an operand is walked, whose first `kept` strides are those of the kept loops."""
     *outer, inner = strides
     out = {f"{operand.name}_kept{i}": s for i, s in enumerate(outer[:kept])}
     out.update({f"{operand.name}_reduced{i}": s for i, s in enumerate(outer[kept:])})

@@ -51,7 +51,7 @@ class SoftmaxRows(Algorithm[SoftmaxProblem]):
         check_addressable(problem)
         axis = problem.axis % len(problem.shape)
         outer, length, inner = math.prod(problem.shape[:axis]), problem.shape[axis], math.prod(problem.shape[axis + 1 :])
-        folds, result = self._formula(problem)
+        folds, result = formula(problem)
         constants = {**unaligned_moves(problem.dtype, params.width), "BLOCK": params.width} if params.width > 1 else {"vec": "float"}
         arguments = {
             "forward": problem.direction is Pass.FORWARD,
@@ -74,14 +74,15 @@ class SoftmaxRows(Algorithm[SoftmaxProblem]):
         bindings.update(line_count=outer, length=length)
         return Plan((KernelCall(source, (items, 1, 1), names(bindings)),))  # type: ignore[arg-type]
 
-    def _formula(self, problem: SoftmaxProblem) -> tuple[tuple[Fold, ...], str]:
-        """The totals along the axis, in order, and the expression of an output element over v, d and the totals."""
 
-        def total(term: str) -> Fold:
-            return Fold("total", "0.0f", f"{{0}} + {term}", "{0} + v")
+def formula(problem: SoftmaxProblem) -> tuple[tuple[Fold, ...], str]:
+    """The totals along the axis, in order, and the expression of an output element over v, d and the totals."""
 
-        if problem.direction is Pass.FORWARD:
-            return (MOST, total("exp(v - most)")), "v - most - log(total)" if problem.log else "exp(v - most) / total"
-        if problem.log:
-            return (total("d"),), "d - exp(v) * total"
-        return (total("d * v"),), "v * (d - total)"
+    def total(term: str) -> Fold:
+        return Fold("total", "0.0f", f"{{0}} + {term}", "{0} + v")
+
+    if problem.direction is Pass.FORWARD:
+        return (MOST, total("exp(v - most)")), "v - most - log(total)" if problem.log else "exp(v - most) / total"
+    if problem.log:
+        return (total("d"),), "d - exp(v) * total"
+    return (total("d * v"),), "v * (d - total)"

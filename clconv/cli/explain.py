@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clconv.cli.options import batch_option, device_option, looks_like_a_problem, problem_of, size_option
+from clconv.cli.options import any_problem_of, batch_option, device_option, looks_like_a_problem, size_option
 
 if TYPE_CHECKING:
     from clconv.device import DeviceTraits
-    from clconv.problem import ConvProblem, PoolProblem
+    from clconv.problem import Problem
 
 
 @click.command()
@@ -24,7 +24,7 @@ def explain(what: str, batch: int, size: int | None, device: str | None) -> None
     from clconv.runtime.context import default_queue, traits_of
 
     if looks_like_a_problem(what):
-        problem = problem_of(what)
+        problem = any_problem_of(what)
         click.echo(explain_problem(problem, traits_of(default_queue(device).device)))
         return
     from clconv.bench.networks import build, input_shape
@@ -34,7 +34,7 @@ def explain(what: str, batch: int, size: int | None, device: str | None) -> None
     click.echo(compile(network, shape, default_queue(device)).explain())
 
 
-def explain_problem(problem: ConvProblem | PoolProblem, traits: DeviceTraits) -> str:
+def explain_problem(problem: Problem, traits: DeviceTraits) -> str:
     """Choice, layouts, launches, and the other algorithms with their estimates or their reasons to refuse."""
     from clconv.tuning.entry import params_text
     from clconv.tuning.select import candidates, choose, reason

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clconv.cli.options import algorithm_name, problem_of
+from clconv.cli.options import algorithm_name, any_problem_of
 
 if TYPE_CHECKING:
     from clconv.isa.report import Row
@@ -44,7 +44,7 @@ def isa(problem: str | None, names: str | None, algorithm: str | None, file: str
         run_suite(targets, file)
         return
     assert problem is not None
-    asked = problem_of(problem)
+    asked = any_problem_of(problem)
     rows = inspect(asked, targets, algorithm_name(asked, algorithm))
     if file is None:
         print_table(rows, str(asked), targets)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from clconv.problem import ConvProblem, PoolProblem
+    from clconv.problem import ConvProblem, PoolProblem, Problem
 
 device_option = click.option("--device", metavar="NAME", help="A part of the device's or platform's name; the first device if left out.")
 kernels_option = click.option(
@@ -32,12 +32,20 @@ def problem_of(text: str) -> ConvProblem | PoolProblem:
     return problem
 
 
-def algorithm_name(problem: ConvProblem | PoolProblem, name: str | None) -> str | None:
+def any_problem_of(text: str) -> Problem:
+    """As `problem_of`, of all kinds that have a text form."""
+    from clconv.problem import parse_any
+    from clconv.problem.operation_text import FORM_OF
+
+    return parse_any(text) if text.strip().partition(" ")[0] in FORM_OF else problem_of(text)
+
+
+def algorithm_name(problem: Problem, name: str | None) -> str | None:
     """`name` with its family's prefix put back ("direct" -> "conv_direct") where that makes it one of the problem's algorithms."""
     from clconv.algorithms import for_problem
 
     known = [a.name for a in for_problem(problem)]
-    family = "pool" if known and known[0].startswith("pool") else "conv"
+    family = known[0].partition("_")[0] if known else ""
     return f"{family}_{name}" if name not in known and f"{family}_{name}" in known else name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from clconv.cli.options import algorithm_name, device_option, kernels_option, problem_of
+from clconv.cli.options import algorithm_name, any_problem_of, device_option, kernels_option
 
 
 @click.command()
@@ -18,7 +18,7 @@ def source(problem: str, algorithm: str | None, device: str | None, kernels: str
     from clconv.runtime.context import find_device, traits_of
     from clconv.tuning.select import choose
 
-    asked = problem_of(problem)
+    asked = any_problem_of(problem)
     traits = traits_of(find_device(device))
     choice = choose(asked, traits, forced=algorithm_name(asked, algorithm))
     stored = asked.with_layouts(**choice.wants)

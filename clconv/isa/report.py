@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from clconv.algorithms import conv_gemm, conv_winograd_gemm
+from clconv.algorithms import conv_gemm, conv_winograd_gemm, matmul_gemm
 from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.codegen.plan import KernelSource
@@ -16,7 +16,7 @@ from clconv.codegen.render import render
 from clconv.isa import amd, intel, nvidia
 from clconv.isa.compiled import Compiled
 from clconv.isa.targets import Target
-from clconv.problem import ConvProblem, Problem
+from clconv.problem import ConvProblem, MatmulProblem, Problem
 from clconv.tuning.entry import params_text
 from clconv.tuning.select import Choice, choose
 
@@ -87,12 +87,15 @@ def modelled_fraction(problem: Problem, target: Target, choice: Choice, kernels:
     """The roofline's time over the model's: multiply-adds at the peak or every operand once, against what tiles and loops really do.
     Above 1 is possible where minimal filtering does with fewer multiply-adds than the problem has."""
     loops = [c.loop for c in kernels if c.loop]
-    if not isinstance(problem, ConvProblem) or not isinstance(choice.params, ConvGemmParams | ConvWinogradGemmParams) or not loops:
+    if not isinstance(choice.params, ConvGemmParams | ConvWinogradGemmParams) or not loops:
         return None
     machine, board = target.board.machine, target.board
     loop = max(loops, key=lambda loop: loop.macs)
     share = loop.macs / (loop.vector_slots * board.per_slot)
     roof = max(problem.multiply_adds / machine.peak, problem.bytes_moved / machine.bandwidth)
+    if isinstance(problem, MatmulProblem) and isinstance(choice.params, ConvGemmParams):
+        return round(roof / matmul_gemm.estimate(problem, choice.params, machine, share), 3)
+    assert isinstance(problem, ConvProblem)
     if isinstance(choice.params, ConvWinogradGemmParams):
         return round(roof / conv_winograd_gemm.estimate(problem, choice.params, machine, share), 3)
     return round(roof / conv_gemm.estimate(problem, choice.params, machine, share), 3)

@@ -5,6 +5,7 @@ from clconv.problem.conv import ConvProblem, Epilogue, Pass
 from clconv.problem.elementwise import MapProblem, ReduceProblem
 from clconv.problem.layout import ReorderProblem, WindowProblem
 from clconv.problem.matmul import MatmulProblem
+from clconv.problem.operation_text import parse_any
 from clconv.problem.pool import PoolProblem
 from clconv.problem.resample import ResampleProblem, UnpoolProblem
 from clconv.problem.rows import LrnProblem, SoftmaxProblem
@@ -26,4 +27,5 @@ __all__ = [
     "UnpoolProblem",
     "WindowProblem",
     "parse",
+    "parse_any",
 ]

@@ -50,7 +50,7 @@ def parse(text: str) -> ConvProblem | PoolProblem:
         if match[3]:
             raise GeometryError(f"problem {text!r}: pooling has no epilogue, got {match[3]!r}")
         return _pool(kind, values, flags, text)
-    return _conv(kind, values, flags, _epilogue(match[3], text), text)
+    return _conv(kind, values, flags, epilogue_of(match[3], text), text)
 
 
 def _numbers(values: dict[str, str], letter: str, default: int, rank: int, text: str) -> Size:
@@ -93,7 +93,8 @@ def _scalar(values: dict[str, str], letter: str, default: int, least: int, text:
     return number
 
 
-def _epilogue(suffix: str, text: str) -> Epilogue:
+def epilogue_of(suffix: str, text: str) -> Epilogue:
+    """What `suffix` asks for, as in "+bias+relu+res"."""
     bias = residual = False
     activation: Activation | None = None
     for part in filter(None, suffix.split("+")):

@@ -210,7 +210,7 @@ def _choose(
 
 
 def _measured(entry: Entry, situation: Situation, weighed: list[Candidate], weight: float) -> Candidate | None:
-    """The entry as a candidate; None where its algorithm refuses the problem or takes other parameters than it did.
+    """The entry as a candidate; None where its algorithm refuses the problem or its parameters, or takes others than it did.
 
     Its time is the estimate of the untuned choice times what tuning gained: on the scale of the estimates it competes with, which may
     all be off by the same factor.
@@ -222,6 +222,8 @@ def _measured(entry: Entry, situation: Situation, weighed: list[Candidate], weig
     try:
         params = entry.params_like(like.params)
     except ValueError:
+        return None
+    if like.algorithm.why_not_params(situation.problem, situation.traits, params) is not None:
         return None
     gain = entry.seconds / entry.default_seconds if entry.default_seconds else None
     seconds = default.seconds * gain if default and gain else entry.seconds

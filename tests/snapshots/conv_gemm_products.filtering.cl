@@ -1,4 +1,4 @@
-// conv_gemm
+// conv_gemm_products
 #define GROUP 64
 #define ITEM_M 4
 #define ITEM_N 4
