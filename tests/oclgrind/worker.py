@@ -1,10 +1,11 @@
-"""A process inside the simulator: runs cases one after the other, and says of each what the simulator wrote meanwhile.
+"""A process inside the simulator: runs shapes one after the other, and says of each what the simulator wrote meanwhile.
 
-`python -m tests.oclgrind.worker SEED FIRST END STEP LOG`, started by `reports`; a line of JSON before each case and after it.
+`python -m tests.oclgrind.worker SEED FIRST END STEP FOLDER`, started by `reports`; a line of JSON for each shape.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import subprocess
@@ -15,13 +16,17 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.oclgrind.draw import Case
 
 ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = "-w -O0 -D__builtin_prefetch(...)= -D__builtin_sqrtf(v)=(sqrt)(v)"
+"""The simulator knows neither these two functions nor what LLVM's optimiser makes of divisions (`freeze`)."""
+NOISE = ("warning generated.\n", "warnings generated.\n")
 LONGEST = 300
-"""Seconds for one case, building included; the simulator itself never gives up."""
-OPTIONS = "-O0 -D__builtin_prefetch(...)="
-"""The simulator knows neither prefetching nor what LLVM's optimiser makes of divisions (`freeze`)."""
+"""Seconds for one shape, building included; the simulator itself never gives up."""
 
 
 @dataclass(frozen=True)
@@ -42,66 +47,66 @@ class Report:
 
 
 def reports(seed: int, numbers: range) -> Iterator[Report]:
-    """Reports of all these cases; a process that dies is itself a finding, and another goes on behind the case it died of."""
-    while numbers:
-        done = -1
-        for done, report in enumerate(from_one_process(seed, numbers)):
-            yield report
-        numbers = numbers[done + 1 :]
-
-
-def from_one_process(seed: int, numbers: range) -> Iterator[Report]:
+    """Reports of all these shapes, as they come. Raises RuntimeError where the process ends before it has run them all."""
     with tempfile.TemporaryDirectory(prefix="clconv-oclgrind-") as folder:
-        log = Path(folder) / "log"
-        log.touch()  # the simulator makes it when it has something to say
         command = [
-            "oclgrind", "--data-races", "--uninitialized", "--max-errors", "20", "--build-options", OPTIONS, "--log", str(log),
-            sys.executable, "-m", "tests.oclgrind.worker", *map(str, (seed, numbers.start, numbers.stop, numbers.step, log)),
+            "oclgrind", "--data-races", "--uninitialized", "--num-threads", "1", "--max-errors", "20", "--build-options", OPTIONS,
+            sys.executable, "-m", "tests.oclgrind.worker", *map(str, (seed, numbers.start, numbers.stop, numbers.step, folder)),
         ]  # fmt: skip
-        # The library's own cache would keep kernels without the lines of their source.
-        environment = {**os.environ, "CLCONV_CACHE_DIR": folder, "PYTHONSAFEPATH": "", "PYOPENCL_NO_CACHE": "1", "CLCONV_TUNING_DB": ""}
-        with open(Path(folder) / "stderr", "w+") as said:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, cwd=ROOT, env=environment, text=True)
-            assert process.stdout is not None
-            begun: dict[str, Any] | None = None
-            count = 0
-            for line in process.stdout:
-                values = json.loads(line)
-                if "seconds" in values:
-                    begun, count = None, count + 1
-                    yield Report(**values)
-                else:
-                    begun = values
-            status = process.wait()
-            if status or count < len(numbers):
-                said.seek(0)
-                words = said.read().strip()[-2000:]
-                if begun is None:
-                    raise RuntimeError(f"a worker of tests.oclgrind ended ({status}) before its next case: {words}")
-                yield Report(**begun, found=f"the process ended with status {status}\n{words}")
+        # One thread: several lose track of what is initialised. A kernel from another cache may have been built with other options.
+        environment = {**os.environ, "CLCONV_CACHE_DIR": folder, "PYTHONSAFEPATH": "", "CLCONV_TUNING_DB": ""}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True)
+        assert process.stdout is not None
+        count = 0
+        for count, line in enumerate(process.stdout, 1):
+            yield Report(**json.loads(line))
+        if process.wait() or count < len(numbers):
+            raise RuntimeError(f"a worker of tests.oclgrind ended with status {process.returncode} after {count} of {len(numbers)} shapes")
 
 
-def main(seed: int, numbers: range, log: Path) -> None:
-    # What the library prints is no report.
-    out, sys.stdout = sys.stdout, sys.stderr
-    import faulthandler
+def main(seed: int, numbers: range, folder: Path) -> None:
+    """Each shape has a process of its own, forked before it touches OpenCL: the simulator remembers what was initialised at an address in
+    buffers that are gone, and a crash of it takes nothing else along."""
+    import tests.oclgrind.running  # noqa: F401  once for all
+    from tests.oclgrind.draw import case
 
-    with log.open() as written:
-        for number in numbers:
-            faulthandler.dump_traceback_later(LONGEST, exit=True)
-            about, begin, wrong = {"number": number, "algorithm": "", "kind": "", "label": f"shape {number}"}, time.perf_counter(), ""
+    for number in numbers:
+        begin, where = time.perf_counter(), folder / str(number)
+        report = Report(number, "", "", f"shape {number}")
+        try:
+            drawn = case(seed, number)
+        except Exception:
+            print(json.dumps(asdict(report) | {"wrong": traceback.format_exc()}), flush=True)
+            continue
+        if not (child := os.fork()):
+            in_child(drawn, where)
+        _, status = os.waitpid(child, 0)
+        found = "".join(line for line in where.with_suffix(".said").open(errors="replace") if not line.endswith(NOISE)).strip()
+        wrong = where.with_suffix(".wrong").read_text()
+        if status:
+            found = f"the process ended with status {os.waitstatus_to_exitcode(status)}\n{found}"
+        own = Report(number, drawn.algorithm, drawn.kind, drawn.label, found, wrong, time.perf_counter() - begin)
+        print(json.dumps(asdict(own)), flush=True)
+
+
+def in_child(drawn: Case, where: Path) -> None:
+    """Runs the shape; what the simulator says of it goes to `where`.said, how the result differs to `where`.wrong."""
+    from tests.oclgrind.running import difference
+
+    status = 1
+    try:
+        with where.with_suffix(".wrong").open("w", buffering=1) as wrong, where.with_suffix(".said").open("w") as said:
+            faulthandler.dump_traceback_later(LONGEST, exit=True, file=wrong)
+            sys.stdout = sys.stderr = wrong  # what Python prints is none of the simulator's findings
+            for descriptor in (1, 2):
+                os.dup2(said.fileno(), descriptor)
             try:
-                from tests.oclgrind.draw import case
-                from tests.oclgrind.running import difference
-
-                drawn = case(seed, number)
-                about |= {"algorithm": drawn.algorithm, "kind": drawn.kind, "label": drawn.label}
-                print(json.dumps(about), file=out, flush=True)
-                wrong = difference(drawn.prepared)
+                wrong.write(difference(drawn.prepared))
             except Exception:
-                wrong = traceback.format_exc()
-            report = Report(**about, found=written.read().strip(), wrong=wrong, seconds=time.perf_counter() - begin)
-            print(json.dumps(asdict(report)), file=out, flush=True)
+                wrong.write(traceback.format_exc())
+        status = 0
+    finally:
+        os._exit(status)
 
 
 if __name__ == "__main__":
