@@ -68,17 +68,19 @@ def results(prepared: Prepared, given: dict[str, np.ndarray]) -> dict[str, np.nd
 
 
 def lane_by_lane(kernel: RenderedKernel) -> RenderedKernel:
-    """The same kernel without vectors joined of halves, at which the simulator's check for uninitialised values crashes."""
+    """The same kernel without shuffles of vectors, which the simulator's check for uninitialised values takes for others, or crashes at."""
     width = re.search(r"#define LANES (\d+)", kernel.text)
-    if width is None:
-        return kernel
 
     def joined(found: re.Match[str]) -> str:
-        first, second, which = found[1], found[3], found[2]
-        lanes = range(which == "odd", int(width[1]), 2)
-        return "(vec)(" + ", ".join(f"{name}.s{lane:x}" for name in (first, second) for lane in lanes) + ")"
+        assert width is not None
+        lanes = range(found[2] == "odd", int(width[1]), 2)
+        return f"(vec)({', '.join(f'{name}.s{lane:x}' for name in (found[1], found[3]) for lane in lanes)})"
 
-    return replace(kernel, text=re.sub(r"\(vec\)\((\w+)\.(even|odd), (\w+)\.\2\)", joined, kernel.text))
+    def shuffled(found: re.Match[str]) -> str:
+        return f"(vec)({', '.join(f'{found[1]}.s{lane}' for lane in found[2])})"
+
+    text = re.sub(r"\(vec\)\((\w+)\.(even|odd), (\w+)\.\2\)", joined, kernel.text)
+    return replace(kernel, text=re.sub(r"\b([a-z]\w*)\.s([0-9a-f]{2,16})\b", shuffled, text))
 
 
 def is_slice(layout: object) -> bool:
