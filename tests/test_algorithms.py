@@ -146,6 +146,7 @@ def runs() -> dict[tuple[str, str], list[Prepared]]:
     return out
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize(("algorithm", "kind"), kinds_of_all())
 def test_every_entry_on_every_case(algorithm: Algorithm, kind: str, runs: dict[tuple[str, str], list[Prepared]]) -> None:
     """Bit for bit on whole numbers. An algorithm that is written for a kind takes cases of it: nothing is left out in silence."""

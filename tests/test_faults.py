@@ -131,7 +131,9 @@ def test_on_an_out_of_order_queue(queue: Any) -> None:
 
 
 @pytest.fixture
-def nothing_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither in memory nor, for drivers without a cache of their own, on the disk."""
+    monkeypatch.setenv("CLCONV_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(programs, "_registry", {})
     eager.forget()
 
