@@ -7,6 +7,7 @@ import pytest
 from clconv.algorithms import ALGORITHMS
 from clconv.algorithms.base import Algorithm
 from clconv.device import XE, DeviceTraits
+from clconv.problem import Problem
 from tests.cases import Prepared, all_cases, check, kind_of, prepare
 from tests.test_algorithms import accepting, build, shared_params
 
@@ -24,6 +25,10 @@ def test_all_algorithms_but_those_for_processors() -> None:
     assert {a.name for a in ALGORITHMS} == {a.name for a in FOR_GPUS} | FOR_PROCESSORS | MOVES
 
 
+def planned(algorithm: Algorithm, problem: Problem, device: DeviceTraits) -> Prepared:
+    return prepare(algorithm, problem, device, shared_params(algorithm, problem, device))
+
+
 def plans(algorithm: Algorithm) -> list[Prepared]:
     """The shared cases as planned for each GPU, without what is planned alike for the device under test or another GPU."""
     out = []
@@ -31,10 +36,10 @@ def plans(algorithm: Algorithm) -> list[Prepared]:
         if not isinstance(problem, algorithm.takes):
             continue
         first = accepting(algorithm, problem)
-        seen = [] if first is None or not first.is_cpu else [prepare(algorithm, problem, first, shared_params(algorithm, problem, first)).plan]
+        seen = [planned(algorithm, problem, first).plan] if first is not None and first.is_cpu else []
         for gpu in GPUS:
             if algorithm.why_not(problem, gpu) is None:
-                prepared = prepare(algorithm, problem, gpu, shared_params(algorithm, problem, gpu))
+                prepared = planned(algorithm, problem, gpu)
                 if prepared.plan not in seen:
                     seen.append(prepared.plan)
                     out.append(prepared)

@@ -63,7 +63,8 @@ def gather(seed: int, numbers: range, workers: int) -> list[Report]:
             continue
         found.append(report)
         if not report.is_clean:
-            print(f"{report.label}\n{report.found}\n{report.wrong}\n  repeat: python -m tests.oclgrind --seed {seed} --only {report.number}", flush=True)
+            print(report.label, report.found, report.wrong, sep="\n")
+            print(f"  repeat: python -m tests.oclgrind --seed {seed} --only {report.number}", flush=True)
     assert len(found) == len(numbers), f"{len(numbers) - len(found)} shapes are without a report"
     return found
 

@@ -77,7 +77,7 @@ def case(seed: int, number: int) -> Case:
         prepared = prepare(algorithm, problem, device, params, dict(wider(rng, algorithm, problem, device, params)))
         if work(prepared) <= MOST_WORK:
             return Case(number, algorithm.name, kind, device, params, prepared)
-    raise AssertionError(f"{algorithm.name}, {kind}: none of {TRIES} problems drawn is taken; teach tests/oclgrind/problems.py to draw some")
+    raise AssertionError(f"{algorithm.name}, {kind}: none of {TRIES} problems drawn is taken; tests/oclgrind/problems.py must draw some")
 
 
 def draw_problem(rng: np.random.Generator, algorithm: Algorithm) -> Problem | None:

@@ -33,7 +33,9 @@ T = TypeVar("T")
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 20)
 STEP = 8
 """Channels of a step of the products of matrices: kernels that want whole steps get them."""
-ACTIVATIONS: tuple[Activation | None, ...] = (None, None, ("relu", 0.0), ("leaky_relu", 0.5), ("clip", -2.0, 6.0), ("hardswish",), ("silu",))
+ACTIVATIONS: tuple[Activation | None, ...] = (
+    None, None, ("relu", 0.0), ("leaky_relu", 0.5), ("clip", -2.0, 6.0), ("hardswish",), ("silu",),
+)  # fmt: skip
 BOTH = (Pass.FORWARD, Pass.BACKWARD_DATA)
 
 

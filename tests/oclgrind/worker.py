@@ -58,7 +58,8 @@ def reports(seed: int, numbers: range) -> Iterator[Report]:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True)
         assert process.stdout is not None
         count = 0
-        for count, line in enumerate(process.stdout, 1):
+        for line in process.stdout:
+            count += 1
             yield Report(**json.loads(line))
         if process.wait() or count < len(numbers):
             raise RuntimeError(f"a worker of tests.oclgrind ended with status {process.returncode} after {count} of {len(numbers)} shapes")
