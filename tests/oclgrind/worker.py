@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = "-w -O0 -D__builtin_prefetch(...)= -D__builtin_sqrtf(v)=(sqrt)(v)"
 """The simulator knows neither these two functions nor what LLVM's optimiser makes of divisions (`freeze`)."""
+SIMULATOR = (
+    "oclgrind", "--data-races", "--uninitialized", "--num-threads", "1", "--max-errors", "20", "--build-options", OPTIONS, sys.executable,
+)  # fmt: skip
+"""One thread: several lose track of what is initialised."""
 NOISE = ("warning generated.\n", "warnings generated.\n")
 LONGEST = 300
 """Seconds for one shape, building included; the simulator itself never gives up."""
@@ -49,11 +53,9 @@ class Report:
 def reports(seed: int, numbers: range) -> Iterator[Report]:
     """Reports of all these shapes, as they come. Raises RuntimeError where the process ends before it has run them all."""
     with tempfile.TemporaryDirectory(prefix="clconv-oclgrind-") as folder:
-        command = [
-            "oclgrind", "--data-races", "--uninitialized", "--num-threads", "1", "--max-errors", "20", "--build-options", OPTIONS,
-            sys.executable, "-m", "tests.oclgrind.worker", *map(str, (seed, numbers.start, numbers.stop, numbers.step, folder)),
-        ]  # fmt: skip
-        # One thread: several lose track of what is initialised. A kernel from another cache may have been built with other options.
+        which = map(str, (seed, numbers.start, numbers.stop, numbers.step, folder))
+        command = [*SIMULATOR, "-m", "tests.oclgrind.worker", *which]
+        # A kernel from another cache may have been built with other options.
         environment = {**os.environ, "CLCONV_CACHE_DIR": folder, "PYTHONSAFEPATH": "", "CLCONV_TUNING_DB": ""}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True)
         assert process.stdout is not None
