@@ -51,14 +51,18 @@ def test_a_number_is_the_same_shape_every_time_and_another_with_another_seed() -
 
 def test_shuffles_are_written_out() -> None:
     kernel = rendered(next(each for each in map(lambda n: case(1, n), range(500)) if each.algorithm == "pool_rows").prepared.plan.calls)[0]
-    text = "#define LANES 4\nvec a = (vec)(near.odd, far.odd), b = value.s0022, c = value.s0;"
-    written = "#define LANES 4\nvec a = (vec)(near.s1, near.s3, far.s1, far.s3), b = (vec)(value.s0, value.s0, value.s2, value.s2), c = value.s0;"
-    assert lane_by_lane(replace(kernel, text=text)).text == written
+    for text, written in (
+        ("(vec)(near.odd, far.odd)", "(vec)(near.s1, near.s3, far.s1, far.s3)"),
+        ("(vec)(near.even, far.even)", "(vec)(near.s0, near.s2, far.s0, far.s2)"),
+        ("value.s0022 * w", "(vec)(value.s0, value.s0, value.s2, value.s2) * w"),
+        ("value.s0 * w", "value.s0 * w"),
+    ):
+        assert lane_by_lane(replace(kernel, text=f"#define LANES 4\n{text}")).text == f"#define LANES 4\n{written}"
 
 
 def test_findings_are_counted_by_algorithm_and_kind() -> None:
-    clean, found, wrong = (Report(n, "conv_direct", "fwd", "", *words, 1.0) for n, words in enumerate((("", ""), ("race", ""), ("", "off"))))
-    lines = summary([clean, found, wrong], 2.0).splitlines()
+    said = (("", ""), ("race", ""), ("", "off"))
+    lines = summary([Report(n, "conv_direct", "fwd", "", *words, 1.0) for n, words in enumerate(said)], 2.0).splitlines()
     assert lines[1].split() == ["conv_direct", "fwd", "3", "1", "1", "3.0"]
     assert lines[-1] == "3 shapes, 1 pairs of algorithm and pass, 2 with findings, in 2 s"
 
