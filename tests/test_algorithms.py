@@ -133,12 +133,14 @@ def build(prepared: list[Prepared]) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs() -> dict[tuple[str, str], list[Prepared]]:
-    """(algorithm, kind) -> what is run of it."""
+def runs(request: pytest.FixtureRequest) -> dict[tuple[str, str], list[Prepared]]:
+    """(algorithm, kind) -> what is run of it, for those that are run here."""
+    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    asked = {(each["algorithm"], each["kind"]) for each in params if {"algorithm", "kind"} <= each.keys()}
     out: dict[tuple[str, str], list[Prepared]] = {}
     for algorithm in ALGORITHMS:
         for problem in cases_for(algorithm):
-            device = accepting(algorithm, problem)
+            device = accepting(algorithm, problem) if (algorithm, kind_of(problem)) in asked else None
             if device is not None:
                 params = shared_params(algorithm, problem, device)
                 out.setdefault((algorithm.name, kind_of(problem)), []).append(prepare(algorithm, problem, device, params))
