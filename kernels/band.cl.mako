@@ -55,10 +55,10 @@ ${scalar}\
     vector = lambda name, c: f"                const vec {name} = READ(x + from + {c});\n"
     scalar = "                const float value = LOAD(x + from, c);\n"
 %>\
+        // The loops over windows read up to two vectors beyond the last row, in vain.
+        for (int i = 0; i < STRIDE_H * STRIDE_W * phase + LANES; i += LANES) WRITE_LANES((vec)(${outside}), copy + i);
         for (int r = 0; r < (rows - 1) * STRIDE_H + REACH_H; ++r) {
             float *line = copy + r % STRIDE_H * STRIDE_W * phase + r / STRIDE_H * pitch;
-            for (int residue = 0; residue < STRIDE_W; ++residue)
-                for (int i = 0; i < pitch; i += LANES) WRITE_LANES((vec)(${outside}), line + residue * phase + i);
             const int row = p0 * STRIDE_H - PAD_H + r;
             if (row < 0 || row >= height) continue;
             const int from = map_at + row * width;

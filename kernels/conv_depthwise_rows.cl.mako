@@ -48,7 +48,8 @@ ${band.copy_band("0.0f", stride)}\
         for (int t = 0; t < KERNEL_H * KERNEL_W; ++t) weights[t] = LOAD(w, filter * (KERNEL_H * KERNEL_W) + t);
         const vec start = (vec)(has_bias ? LOAD(bias, filter) : 0.0f);
         const int count = (rows - 1) * pitch + q_count;
-        for (int i = 0; i < count; i += 2 * LANES) {
+        int i = 0;
+        for (; i < count; i += 2 * LANES) {
             vec near = start, far = start;
             ${"#pragma unroll" if whole else "#pragma unroll 1"}
             for (int r = 0; r < KERNEL_H; ++r) {
@@ -63,6 +64,7 @@ ${band.copy_band("0.0f", stride)}\
             WRITE_LANES(near, totals + i);
             WRITE_LANES(far, totals + i + LANES);
         }
+        WRITE_LANES(start, totals + i);   // the last vector of the last row may begin that late
         const int end = (plane * p_count + p0 + rows) * q_count;
         for (int p = 0; p < rows; ++p) {
             const int row_at = (plane * p_count + p0 + p) * q_count;

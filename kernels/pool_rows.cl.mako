@@ -51,6 +51,7 @@ ${band.arguments()}\
     float line[COPIED];
     % if mean:
     float in_row[COPIED];              // elements that count in a row of a window
+    WRITE_LANES((vec)(1.0f), in_row + q_count);   // the last vector goes on behind the last window
     for (int q = 0; q < q_count && divisor == 0.0f; ++q)
         in_row[q] = (float)COUNT(q * STRIDE_W - PAD_W, low_w, high_w, DILATION_W, KERNEL_W);
     % endif

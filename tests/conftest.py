@@ -10,7 +10,7 @@ import pytest
 # Before anything is chosen: no test may depend on what tuning has found on this machine, or elsewhere.
 os.environ["CLCONV_TUNING_DB"] = ""
 
-from clconv.runtime.context import default_queue, find_device, traits_of
+from clconv.runtime import context
 from clconv.runtime.programs import statistics
 
 MOST_KERNELS = 600
@@ -20,7 +20,7 @@ DEFAULT_MARKS = "not exhaustive and not peers"
 @pytest.fixture(scope="session")
 def queue() -> Any:
     """The queue of the device under test."""
-    return default_queue()
+    return context.default_queue()
 
 
 def over_budget(built: int, marks: str) -> bool:
@@ -34,7 +34,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    traits = traits_of(find_device())
+    traits = context.traits_of(context.find_device())  # by its module: --device replaces the function
     terminalreporter.write_line(f"device: {traits.label}, driver {traits.driver}")
     terminalreporter.write_line(f"kernels built: {statistics.kernels_built} (a default run may build {MOST_KERNELS})")
     if over_budget(statistics.kernels_built, config.option.markexpr):

@@ -26,6 +26,7 @@ CODES: dict[str, tuple[type[cl.Error], int]] = {
     "fill": (cl.RuntimeError, cl.status_code.OUT_OF_RESOURCES),
     "marker": (cl.MemoryError, cl.status_code.OUT_OF_HOST_MEMORY),
     "finish": (cl.RuntimeError, cl.status_code.OUT_OF_RESOURCES),
+    "wait": (cl.RuntimeError, cl.status_code.OUT_OF_RESOURCES),
     "flush": (cl.MemoryError, cl.status_code.OUT_OF_HOST_MEMORY),
     "queue": (cl.MemoryError, cl.status_code.OUT_OF_HOST_MEMORY),
     "context": (cl.RuntimeError, cl.status_code.DEVICE_NOT_AVAILABLE),
@@ -37,7 +38,7 @@ CODES: dict[str, tuple[type[cl.Error], int]] = {
 CLASSES = {"buffer": (cl, "Buffer"), "program": (_cl, "_Program"), "kernel": (cl, "Kernel"), "queue": (cl, "CommandQueue"),
            "context": (cl, "Context")}  # fmt: skip
 METHODS = {"sub-buffer": (cl.Buffer, "__getitem__"), "build": (_cl._Program, "_build"), "argument": (cl.Kernel, "set_arg"),
-           "finish": (cl.CommandQueue, "finish"), "flush": (cl.CommandQueue, "flush")}  # fmt: skip
+           "finish": (cl.CommandQueue, "finish"), "flush": (cl.CommandQueue, "flush"), "wait": (cl.Event, "wait")}  # fmt: skip
 FUNCTIONS = {"launch": (cl, "enqueue_nd_range_kernel"), "copy": (cl, "enqueue_copy"), "fill": (cl, "enqueue_fill_buffer"),
              "marker": (cl, "enqueue_marker"), "platforms": (cl, "get_platforms")}  # fmt: skip
 

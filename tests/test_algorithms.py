@@ -137,12 +137,14 @@ def build(prepared: list[Prepared]) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs() -> dict[tuple[str, str], list[Prepared]]:
-    """(algorithm, kind) -> what is run of it."""
+def runs(request: pytest.FixtureRequest) -> dict[tuple[str, str], list[Prepared]]:
+    """(algorithm, kind) -> what is run of it, for those that are run here."""
+    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    asked = {(each["algorithm"], each["kind"]) for each in params if {"algorithm", "kind"} <= each.keys()}
     out: dict[tuple[str, str], list[Prepared]] = {}
     for algorithm in ALGORITHMS:
-        for problem in cases_for(algorithm) if algorithm.name not in IN_FULL_ONLY else ():
-            device = accepting(algorithm, problem)
+        for problem in cases_for(algorithm):
+            device = accepting(algorithm, problem) if (algorithm, kind_of(problem)) in asked else None
             if device is not None:
                 params = shared_params(algorithm, problem, device)
                 out.setdefault((algorithm.name, kind_of(problem)), []).append(prepare(algorithm, problem, device, params))
@@ -150,6 +152,7 @@ def runs() -> dict[tuple[str, str], list[Prepared]]:
     return out
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize(("algorithm", "kind"), kinds_of_all(IN_FULL_ONLY))
 def test_every_entry_on_every_case(algorithm: Algorithm, kind: str, runs: dict[tuple[str, str], list[Prepared]]) -> None:
     """Bit for bit on whole numbers. An algorithm that is written for a kind takes cases of it: nothing is left out in silence."""

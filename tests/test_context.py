@@ -60,6 +60,16 @@ def test_find_device_by_part_of_a_name(three_platforms, name, found):
     assert context.find_device(name).name == found
 
 
+def test_devices_whose_names_contain_each_other_and_versions_of_one_platform(monkeypatch):
+    """One processor as three drivers name it."""
+    old, new, other = (FakePlatform("Portable", ("cpu-Xeon", CPU)), FakePlatform("Portable", ("cpu-avx512-Xeon", CPU)),
+                       FakePlatform("Intel", ("Xeon", CPU)))  # fmt: skip
+    old.version, new.version = "OpenCL 3.0 PoCL 3.0-rc2", "OpenCL 3.0 PoCL 3.1+debian"
+    monkeypatch.setattr(cl, "get_platforms", lambda: [new, old, other])
+    for name, found in (("xeon", other), ("cpu-xeon", old), ("portable", new), ("PoCL 3.0", old), ("pocl 3.1", new), ("avx512", new)):
+        assert context.find_device(name).platform is found, name
+
+
 def test_an_unknown_name_is_answered_with_what_there_is(three_platforms):
     with pytest.raises(DeviceError) as caught:
         context.find_device("voodoo")

@@ -38,6 +38,7 @@ CASES = [
     "n3c12i5x7k12f3x3p1g3",
     "n1c34i11x8k34f3x3s2p1g17",
     "n2c20i9x9k20f3x2s2x3p2,1x0,1d2x1g10",
+    "n3c8i7k8f1s3p1,0g2",
 ]
 EPILOGUES = [
     "n2c17i6x7k17f3x3s2p1g17+bias+leaky_relu(0.5)+res",
@@ -226,6 +227,12 @@ def test_enough_splits_for_all_cores_and_a_bounded_scratch() -> None:
         assert first.items[1] == splits == dict(second.bindings)["splits"]
         assert 1 <= splits <= problem.batch * problem.output_size[0]
         assert first.items[0] * splits >= min(8, problem.batch * problem.output_size[0])
+
+
+def test_tiles_where_the_widest_phase_has_no_taps() -> None:
+    """A kernel of one tap moved by 3: two of three columns of the input have no gradient, and most of them lie in such a phase."""
+    problem = parse("n3c8i7k8f1s3p1,0g2:bwd_d")
+    assert all(params.tile_w >= 1 and prepare(SUMS, problem, CPU, params) for params in SUMS.space(problem, CPU))
 
 
 def test_chosen_where_its_neighbours_are_blocked() -> None:

@@ -361,14 +361,14 @@ from clconv.codegen.plan import KernelSource, names
 from clconv.codegen.render import render
 from clconv.runtime.context import default_queue
 from clconv.runtime.programs import BinaryCache, Programs
-queue = default_queue()
+queue = default_queue(sys.argv[3])
 kernel = render(KernelSource("scale", "scale", names(FACTOR="2.0f")), directory=sys.argv[1])
 Programs(queue.context, queue.device, BinaryCache(Path(sys.argv[2]))).kernels([kernel])
 """
 
 
 def test_two_processes_fill_one_cache(templates, cache, built):
-    command = [sys.executable, "-c", PROCESS, str(templates), str(cache.directory)]
+    command = [sys.executable, "-c", PROCESS, str(templates), str(cache.directory), default_queue().device.name]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
     for process in processes:
         _, complaint = process.communicate(timeout=60)

@@ -80,7 +80,7 @@ class ConvDepthwise(Algorithm[ConvProblem]):
 
     def space(self, problem: ConvProblem, traits: DeviceTraits) -> Iterator[ConvDepthwiseParams]:
         rows, columns = max(plane_calls(problem), key=lambda call: call[0].count * call[1].count)
-        most = max(1, min(traits.vector_registers // 2, MOST_WRITTEN_OUT // (min(columns.taps, MOST_COLUMNS) * own(problem))))
+        most = max(1, min(traits.vector_registers // 2, MOST_WRITTEN_OUT // (max(1, min(columns.taps, MOST_COLUMNS)) * own(problem))))
         planes = problem.batch * -(-Roles.of(problem).outputs * problem.geometry.groups // traits.block)
         each = rows_per_item(rows.count, columns.count * traits.block, planes, traits.compute_units, least=8192)
         width = Cut.of(columns.count, most).width

@@ -64,8 +64,8 @@ def tool(name: str) -> str:
 
 
 def library(name: str) -> str:
-    """The path of one of libclc's libraries."""
-    for folder in ("/usr/lib/clc", "/usr/share/clc"):
+    """The path of one of libclc's libraries: beside clang, or where Debian installs them."""
+    for folder in (Path(tool("clang-19")).parents[1] / "lib" / "clc", "/usr/lib/clc", "/usr/share/clc"):
         if (path := Path(folder, name)).is_file():
             return str(path)
     raise UnsupportedError(f"{name} is not in /usr/lib/clc, it is needed to compile for this target; install Debian package libclc-19")

@@ -52,7 +52,8 @@ def _rank(device: cl.Device) -> int:
 
 
 def find_device(name: str | None = None) -> cl.Device:
-    """The first device whose own or whose platform's name contains `name`, upper and lower case alike; without a name, the first of all.
+    """The first device called `name`, or else with `name` in its own or its platform's name, or else in its platform's version, upper and
+    lower case alike; without a name, the first of all.
 
     Raises DeviceError with the devices there are, or with what to install when there is none.
 
@@ -66,9 +67,15 @@ def find_device(name: str | None = None) -> cl.Device:
         return devices[0]
     if not isinstance(name, str):
         raise DeviceError(f"a device is chosen by a part of its name, got {name!r}; `clconv devices` lists them")
-    for device in devices:
-        if name.lower() in device.name.lower() or name.lower() in device.platform.name.lower():
-            return device
+    part = name.lower()
+    # A processor may be a device of several platforms, whose names of it contain each other; and of two versions of one platform.
+    for fits in (
+        lambda device: device.name.strip().lower() == part.strip(),
+        lambda device: part in device.name.lower() or part in device.platform.name.lower(),
+        lambda device: part in device.platform.version.lower(),
+    ):
+        if found := next(filter(fits, devices), None):
+            return found
     there = "\n".join(f"  {device.name.strip()} ({device.platform.name.strip()})" for device in devices)
     raise DeviceError(f"no OpenCL device or platform has {name!r} in its name; give a part of one of these:\n{there}")
 

@@ -25,7 +25,9 @@ def upload(queue: cl.CommandQueue, buffer: cl.Buffer, array: np.ndarray, wait_fo
     """Copy `array` into `buffer`; blocks until the array may be changed again. Raises DeviceError when the device does not take it."""
     if array.size:
         with reported(f"copy {size_text(array.nbytes)} to the device", queue.device):
-            cl.enqueue_copy(queue, buffer, np.ascontiguousarray(array), wait_for=wait_for)
+            # Some drivers keep a copy of the array and return at once; PyOpenCL would then wait when it drops the event, and stop all of
+            # Python's threads, also the one that what is waited for needs.
+            cl.enqueue_copy(queue, buffer, np.ascontiguousarray(array), wait_for=wait_for).wait()
         transfers.to_device += array.nbytes
 
 

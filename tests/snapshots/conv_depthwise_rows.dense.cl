@@ -24,7 +24,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_depthwise_rows conv_depthwise_rows_116b979531b6
+#define conv_depthwise_rows conv_depthwise_rows_3982ab71c92e
 
 __kernel WORK_GROUP
 void conv_depthwise_rows(
@@ -54,10 +54,10 @@ void conv_depthwise_rows(
         const int rows = band < p_count - p0 ? band : p_count - p0;
         const int filter = plane % filters;
         const int map_at = (plane / filters * (filters / multiplier) + filter / multiplier) * height * width;
+        // The loops over windows read up to two vectors beyond the last row, in vain.
+        for (int i = 0; i < STRIDE_H * STRIDE_W * phase + LANES; i += LANES) WRITE_LANES((vec)(0.0f), copy + i);
         for (int r = 0; r < (rows - 1) * STRIDE_H + REACH_H; ++r) {
             float *line = copy + r % STRIDE_H * STRIDE_W * phase + r / STRIDE_H * pitch;
-            for (int residue = 0; residue < STRIDE_W; ++residue)
-                for (int i = 0; i < pitch; i += LANES) WRITE_LANES((vec)(0.0f), line + residue * phase + i);
             const int row = p0 * STRIDE_H - PAD_H + r;
             if (row < 0 || row >= height) continue;
             const int from = map_at + row * width;
@@ -75,7 +75,8 @@ void conv_depthwise_rows(
         for (int t = 0; t < KERNEL_H * KERNEL_W; ++t) weights[t] = LOAD(w, filter * (KERNEL_H * KERNEL_W) + t);
         const vec start = (vec)(has_bias ? LOAD(bias, filter) : 0.0f);
         const int count = (rows - 1) * pitch + q_count;
-        for (int i = 0; i < count; i += 2 * LANES) {
+        int i = 0;
+        for (; i < count; i += 2 * LANES) {
             vec near = start, far = start;
             #pragma unroll
             for (int r = 0; r < KERNEL_H; ++r) {
@@ -90,6 +91,7 @@ void conv_depthwise_rows(
             WRITE_LANES(near, totals + i);
             WRITE_LANES(far, totals + i + LANES);
         }
+        WRITE_LANES(start, totals + i);   // the last vector of the last row may begin that late
         const int end = (plane * p_count + p0 + rows) * q_count;
         for (int p = 0; p < rows; ++p) {
             const int row_at = (plane * p_count + p0 + p) * q_count;

@@ -25,7 +25,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define pool_rows pool_rows_bb226c7d1d4b
+#define pool_rows pool_rows_51c89296ed54
 
 // Of the elements start, start + step, ... of a window of `taps`, those from `low` to below `high`.
 #define BELOW(start, limit, step, taps)     ((limit) <= (start) ? 0 : ((limit) - (start) + (step) - 1) / (step) < (taps) ? ((limit) - (start) + (step) - 1) / (step) : (taps))
@@ -44,6 +44,7 @@ void pool_rows(
 {
     float line[COPIED];
     float in_row[COPIED];              // elements that count in a row of a window
+    WRITE_LANES((vec)(1.0f), in_row + q_count);   // the last vector goes on behind the last window
     for (int q = 0; q < q_count && divisor == 0.0f; ++q)
         in_row[q] = (float)COUNT(q * STRIDE_W - PAD_W, low_w, high_w, DILATION_W, KERNEL_W);
     for (int i = 0; i < STRIDE_W * phase; ++i) line[i] = IDENTITY;
