@@ -20,7 +20,8 @@ OTHERWISE = {
     r"test_cast(like)?_FLOAT_to_BFLOAT16(_expanded)?": "what the device computes as bfloat16 has the precision of float32",
     r"test_(reduce_sum_empty_set_non_reduced_axis_zero|reshape_allowzero_reordered|shape_start_greater_than_end)":
         "empty tensors are not saved",
-    r"test_(slice_start_out_of_bounds|split_zero_size_splits_opset1[38])": "empty tensors are not saved",
+    r"test_(slice_start_out_of_bounds|split_zero_size_splits_opset1[38]|causal_conv_with_state_kernel_size_one(_expanded)?)":
+        "empty tensors are not saved",
 }  # fmt: skip
 
 
@@ -55,7 +56,9 @@ def disagreement(case: Case) -> str | None:
         proto = to_model(net.with_values(**known), shapes)
         onnx.checker.check_model(proto, full_check=True)
         for got, expected in zip(by_name(proto, computed), map(as_array, case.sets[0][1]), strict=True):
-            np.testing.assert_allclose(got.astype(np.float64), expected.astype(np.float64), max(case.rtol, 1e-4), max(case.atol, 1e-5))
+            # ONNX Runtime rounds every value on the way, and the file has other operations than the case: two units of half precision.
+            rtol = max(case.rtol, 1e-4, 2 * float(np.finfo(np.float16).eps) if got.dtype == np.float16 else 0.0)
+            np.testing.assert_allclose(got.astype(np.float64), expected.astype(np.float64), rtol, max(case.atol, 1e-5))
         assert to_model(load(to_model(load(proto), shapes)), shapes) == to_model(load(proto), shapes), "saving twice more differs"
     except (ClconvError, AssertionError) as error:
         return str(error).strip()
