@@ -220,7 +220,7 @@ def test_a_difference_is_shown_line_by_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_template_has_a_snapshot_and_every_snapshot_a_kernel() -> None:
-    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common", "band", "gemm"}
+    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common", "band", "gemm", "conv_gemm_walk"}
     assert all(SNAPSHOTS[name]().template == name.partition(".")[0] for name in SNAPSHOTS)
     assert {path.name for path in FOLDER.iterdir()} == {f"{name}.cl" for name in SNAPSHOTS}
 
