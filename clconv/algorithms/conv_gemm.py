@@ -55,6 +55,15 @@ def parts_for(problem: ConvProblem, tile: GemmTile) -> tuple[int, ...]:
     return tuple(p for p in (2**i for i in range(7)) if p == 1 or (p <= min(steps, MOST_PARTS) and p * elements <= PARTIAL_ELEMENTS))
 
 
+def why_not_geometry(problem: ConvProblem) -> str | None:
+    """None where a convolution is products of matrices that fill tiles, else one sentence."""
+    if problem.geometry.rank > 2:
+        return f"needs 1 or 2 spatial axes, got {problem.geometry.rank}"
+    if problem.depthwise:
+        return f"a depthwise convolution has one channel a group ({problem.geometry.groups} groups), which leaves tiles empty"
+    return None
+
+
 class ConvGemm(Algorithm[ConvProblem]):
     """Products of matrices in tiles of local memory, on plain tensors and packed weights."""
 
@@ -68,11 +77,7 @@ class ConvGemm(Algorithm[ConvProblem]):
         return self.why_not_forced(problem, traits)
 
     def why_not_forced(self, problem: ConvProblem, traits: DeviceTraits) -> str | None:
-        if problem.geometry.rank > 2:
-            return f"needs 1 or 2 spatial axes, got {problem.geometry.rank}"
-        if problem.depthwise:
-            return f"a depthwise convolution has one channel a group ({problem.geometry.groups} groups), which leaves tiles empty"
-        return SMALLEST.why_no_room(local_bytes(problem, SMALLEST), traits)
+        return why_not_geometry(problem) or SMALLEST.why_no_room(local_bytes(problem, SMALLEST), traits)
 
     def why_not_params(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> str | None:
         assert isinstance(params, ConvGemmParams)

@@ -1,13 +1,27 @@
 """conv_gemm's sums by sub-groups, forward and backward-data: for Intel's GPUs, whose multiply-adds take a broadcast operand for nothing.
 
-A sub-group of 8 lanes sums 32 rows x 16 columns in 64 registers. It reads what it multiplies from global memory, weights by block reads, and
-shares it through the first cache with the others of its work-group: no local memory, no barriers, and a quarter of the reads.
+A sub-group of 8 lanes sums 32 rows x 16 columns in 64 registers. It reads what it multiplies from global memory, weights by block reads,
+and shares it through the first cache with the others of its work-group: no local memory, no barriers.
+
+What Intel's compiler makes of it for dg2, beside conv_gemm with its start tiles (`clconv isa PROBLEM --target intel:dg2`; neither spills):
+the share of multiply-adds in the inner loop, and reads of local and global memory for one of them. Nothing was timed, and nothing is said
+of how well the cache serves the reads.
+
+    problem                          conv_gemm     conv_gemm_subgroups
+    n32c64i56x56k64f3x3p1            .81   .137    .85   .047
+    n32c256i56x56k128f1x1            .87   .121    .94   .047
+    n32c128i56x56k128f3x3s2p1:bwd_d  .82   .121    .85   .047
+    n32c100i19x19k130f3x3p1          .78   .121    .80   .047
+    n32c128i28x28k128f3x3p1:f16      .77   .141    .71   .094
+    n32c256i14x14k1024f1x1:f16       .81   .141    .77   .094
+
+Weights stored as halves are read by each lane for itself and converted, which costs more than it saves: they are left to conv_gemm.
 """
 
 from __future__ import annotations
 
 from clconv.algorithms.blocked_calls import AxisCall, Roles, plane_calls
-from clconv.algorithms.conv_gemm import ConvGemm, estimate, machine_of
+from clconv.algorithms.conv_gemm import ConvGemm, estimate, machine_of, why_not_geometry
 from clconv.algorithms.gemm_launch import activation, address_constants, finished, has_taps, reads_outside, walk_call
 from clconv.algorithms.gemm_shape import ConvGemmParams, is_flat, is_weights
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
@@ -19,15 +33,17 @@ DEPTH = 8
 ITEM = (32, 2)
 """Rows and columns of a work-item. Of what 64 registers of sums allow, 64 x 1 leave as few instructions beside the multiply-adds, but read
 more; 16 x 4 leave half as many again."""
-TILES = tuple(GemmTile(rows, columns, DEPTH, *ITEM) for rows, columns in ((128, 128), (64, 64), (32, 128)))
-READS = {1: "", 2: "2", 4: "4", 8: "8"}
+TILES = tuple(GemmTile(rows, columns, DEPTH, *ITEM) for rows, columns in ((128, 128), (64, 128), (64, 64), (32, 128)))
+READS = (2, 4, 8)
 """Registers that one block read fills."""
+STEP_INSTRUCTIONS = {"float32": 44, "float16": 80}
+"""Of a work-item's step beside its multiply-adds, in the measure of conv_gemm's 60: what dg2's compiler makes of both, as above."""
 
 
 def share(problem: ConvProblem, tile: GemmTile) -> float:
-    """Of the inner loop's instructions, those that multiply."""
+    """Of the inner loop's instructions, those that multiply, on the scale of conv_gemm's `expected_share`."""
     macs = tile.depth * tile.item_rows * tile.item_columns
-    return macs / (macs + 44)
+    return macs / (macs + STEP_INSTRUCTIONS[problem.dtype])
 
 
 class ConvGemmSubgroups(ConvGemm):
@@ -47,16 +63,18 @@ class ConvGemmSubgroups(ConvGemm):
         if LANES not in traits.sub_group_sizes:
             widths = ", ".join(map(str, traits.sub_group_sizes)) or "none"
             return f"needs sub-groups of {LANES} that can be asked for (cl_intel_required_subgroup_size), {traits.label} has {widths}"
+        if why := why_not_geometry(problem):
+            return why
         inputs = Roles.of(problem).inputs
         if is_flat(problem, self.smallest):
-            return f"fills up steps of {DEPTH} channels, which wastes more than a tenth of {inputs}; conv_gemm walks channels and taps one by one"
-        return super().why_not_forced(problem, traits)
+            return f"fills up {inputs} channels to steps of {DEPTH}, by more than a tenth; conv_gemm walks channels and taps one by one"
+        return self.smallest.why_no_room(0, traits)
 
     def why_not_params(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> str | None:
         assert isinstance(params, ConvGemmParams)
         tile = params.tile
         if tile.item_rows // LANES not in READS or tile.item_rows % LANES or tile.rows % tile.item_rows:
-            return f"deals out {tile.rows} rows of the tile in block reads of 8, 16, 32 or 64, got {tile.item_rows}"
+            return f"deals out {tile.rows} rows of the tile in block reads of 16, 32 or 64, got {tile.item_rows} for each sub-group"
         if tile.columns % (LANES * tile.item_columns):
             return f"deals out {tile.columns} columns of the tile to {LANES} lanes, got {tile.item_columns} for each"
         return tile.why_no_room(0, traits)
@@ -86,8 +104,8 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
     constants |= address_constants(problem.dtype, largest, LANES, params.indices)
     if block_reads:
         address = "(__global const char *)(p) + (u)" if params.indices else "u"
-        n = READS[registers]
-        constants["BLOCK_AT(p, u)"] = f"as_float{n}(intel_sub_group_block_read{n}((__global const uint *)({address})))"
+        read = f"intel_sub_group_block_read{registers}((__global const uint *)({address}))"
+        constants["BLOCK_AT(p, u)"] = f"as_float{registers}({read})"
     arguments = {
         "taps": has_taps(problem), "bounds": reads_outside(problem), "ragged": Roles.of(problem).inputs % tile.depth != 0, "split": split,
         "block_reads": block_reads, "lanes": LANES, "item_m": tile.item_rows, "item_n": tile.item_columns,
