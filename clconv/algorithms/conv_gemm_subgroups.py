@@ -77,6 +77,8 @@ class ConvGemmSubgroups(ConvGemm):
             return f"deals out {tile.rows} rows of the tile in block reads of 16, 32 or 64, got {tile.item_rows} for each sub-group"
         if tile.columns % (LANES * tile.item_columns):
             return f"deals out {tile.columns} columns of the tile to {LANES} lanes, got {tile.item_columns} for each"
+        if is_flat(problem, tile):
+            return f"fills up {Roles.of(problem).inputs} channels to steps of {tile.depth}, by more than a tenth"
         return tile.why_no_room(0, traits)
 
     def tiles(self, problem: ConvProblem, traits: DeviceTraits) -> tuple[GemmTile, ...]:
