@@ -43,7 +43,9 @@ OTHERS = (
     "maxpool n32c64i112x112f3x3s2p1:idx", "avgpool n32c192i28x28f3x3s1p1",
 )  # fmt: skip
 
-FLOORS = {"forward": 0.80, "backward_data": 0.80, "backward_weights": 0.75, "subgroups": 0.80, "winograd": 0.87, "matmul": 0.75, "others": 0.0}
+FLOORS = {
+    "forward": 0.80, "backward_data": 0.80, "backward_weights": 0.75, "subgroups": 0.80, "winograd": 0.87, "matmul": 0.75, "others": 0.0,
+}  # fmt: skip
 """The least geometric mean, over the layers of a target, of the share of multiply-adds in the inner loop; of others' kernels, which wait
 for memory, no more is asked than that nothing spills."""
 
