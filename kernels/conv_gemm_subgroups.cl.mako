@@ -7,8 +7,9 @@
 ##     get_group_id(1)  group * tiles of m + tile of m
 ##     get_group_id(2)  part of the sum over k, where it is split
 ##
-## All lanes reach every block read and broadcast: what differs between them are addresses and what is selected, never the way. Rows that
-## only fill up the tile have weights of zero; columns behind the last are the last one again, which is never stored.
+## All lanes reach every block read and broadcast: what differs between them are addresses and masks, never the way. Rows that only fill up
+## the tile have weights of zero; columns behind the last are the last one again, which is never stored. What lies outside of the map or
+## behind the last channel is masked to 0.0f, bit by bit: both masks are one instruction where two conditions and a choice are three.
 ##
 ## `taps`: sums have more than one tap. `bounds`: something is read outside of the map. `ragged`: the last channels do not fill a step of
 ## TILE_K. `split`: sums go to `partial`. `block_reads`: BLOCK_AT reads the weights of all lanes at once, else each lane reads its own.
@@ -24,7 +25,7 @@
 <%def name="take_tap(indent)">\
 % for j in range(item_n):
 % if bounds:
-${indent}inside${j} = ((uint)(y${j} + down) < (uint)height) & ((uint)(x${j} + right) < (uint)width);
+${indent}inside${j} = ((uint)(y${j} + down) < (uint)height) & ((uint)(x${j} + right) < (uint)width) ? -1 : 0;
 ${indent}source_at${j} = inside${j} ? first_at${j} + (OFFSET)(down * width + right) * SIZE : 0;
 % else:
 ${indent}source_at${j} = first_at${j} + (OFFSET)(down * width + right) * SIZE;
@@ -77,7 +78,7 @@ ${walk.first_tap(take_tap)}\
         #pragma unroll
         for (int k = 0; k < TILE_K; ++k) {
             % if ragged:
-            const int live = c0 + k < inputs;
+            const int live = c0 + k < inputs ? -1 : 0;
             % endif
             % if block_reads:
             const float${registers} a = BLOCK_AT(w, w_at + STEP(k * TILE_M));
@@ -91,7 +92,7 @@ ${walk.first_tap(take_tap)}\
             float b${j} = LOAD_AT(source, channel + STEP(k * plane), source_at${j});
             % endif
             % if ragged or bounds:
-            b${j} = ${" & ".join(["live"] * ragged + [f"inside{j}"] * bounds)} ? b${j} : 0.0f;
+            b${j} = as_float(as_int(b${j}) & ${" & ".join(["live"] * ragged + [f"inside{j}"] * bounds)});
             % endif
             % endfor
             % for i in range(item_m):

@@ -17,7 +17,7 @@
 #define LOAD(p, i) vload_half((i), (p))
 #define STORE(p, i, v) vstore_half((v), (i), (p))
 #define WORK_GROUP __attribute__((reqd_work_group_size(8, 1, 1)))
-#define conv_gemm_subgroups conv_gemm_subgroups_2183fdcd508b
+#define conv_gemm_subgroups conv_gemm_subgroups_2f3462d326c9
 
 __kernel WORK_GROUP SUB_GROUP
 void conv_gemm_subgroups(
@@ -91,9 +91,9 @@ void conv_gemm_subgroups(
     int down = tap_y * y_step, right = tap_x * x_step;
     int w_row = tap0 + tap_y * tap_y_step;
     int w_tap = w_row + tap_x * tap_x_step;
-    inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width);
+    inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width) ? -1 : 0;
     source_at0 = inside0 ? first_at0 + (OFFSET)(down * width + right) * SIZE : 0;
-    inside1 = ((uint)(y1 + down) < (uint)height) & ((uint)(x1 + right) < (uint)width);
+    inside1 = ((uint)(y1 + down) < (uint)height) & ((uint)(x1 + right) < (uint)width) ? -1 : 0;
     source_at1 = inside1 ? first_at1 + (OFFSET)(down * width + right) * SIZE : 0;
     w_at = w_tile + STEP(w_tap * (TILE_K * TILE_M));
     w_at += STEP(c0 * (taps_stored * TILE_M));
@@ -102,12 +102,12 @@ void conv_gemm_subgroups(
     do {
         #pragma unroll
         for (int k = 0; k < TILE_K; ++k) {
-            const int live = c0 + k < inputs;
+            const int live = c0 + k < inputs ? -1 : 0;
             const float2 a = (float2)(LOAD_AT(w, w_at + STEP(k * TILE_M), (OFFSET)(0 * LANES + lane) * SIZE), LOAD_AT(w, w_at + STEP(k * TILE_M), (OFFSET)(1 * LANES + lane) * SIZE));
             float b0 = LOAD_AT(source, channel + STEP(live ? k * plane : 0), source_at0);
-            b0 = live & inside0 ? b0 : 0.0f;
+            b0 = as_float(as_int(b0) & live & inside0);
             float b1 = LOAD_AT(source, channel + STEP(live ? k * plane : 0), source_at1);
-            b1 = live & inside1 ? b1 : 0.0f;
+            b1 = as_float(as_int(b1) & live & inside1);
             {
                 const float row = sub_group_broadcast(a.s0, 0);
                 sum0_0 += row * b0;
@@ -206,9 +206,9 @@ void conv_gemm_subgroups(
                     w_tap = w_row = tap0;
                 }
             }
-            inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width);
+            inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width) ? -1 : 0;
             source_at0 = inside0 ? first_at0 + (OFFSET)(down * width + right) * SIZE : 0;
-            inside1 = ((uint)(y1 + down) < (uint)height) & ((uint)(x1 + right) < (uint)width);
+            inside1 = ((uint)(y1 + down) < (uint)height) & ((uint)(x1 + right) < (uint)width) ? -1 : 0;
             source_at1 = inside1 ? first_at1 + (OFFSET)(down * width + right) * SIZE : 0;
             w_at = w_tile + STEP(w_tap * (TILE_K * TILE_M));
         }

@@ -19,7 +19,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(8, 1, 1)))
-#define conv_gemm_subgroups conv_gemm_subgroups_b82f91eaabbe
+#define conv_gemm_subgroups conv_gemm_subgroups_915a0ef9d86b
 
 __kernel WORK_GROUP SUB_GROUP
 void conv_gemm_subgroups(
@@ -87,7 +87,7 @@ void conv_gemm_subgroups(
     int down = tap_y * y_step, right = tap_x * x_step;
     int w_row = tap0 + tap_y * tap_y_step;
     int w_tap = w_row + tap_x * tap_x_step;
-    inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width);
+    inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width) ? -1 : 0;
     source_at0 = inside0 ? first_at0 + (OFFSET)(down * width + right) * SIZE : 0;
     w_at = w_tile + STEP(w_tap * (TILE_K * TILE_M));
     w_at += STEP(c0 * (taps_stored * TILE_M));
@@ -98,7 +98,7 @@ void conv_gemm_subgroups(
         for (int k = 0; k < TILE_K; ++k) {
             const float2 a = BLOCK_AT(w, w_at + STEP(k * TILE_M));
             float b0 = LOAD_AT(source, channel + STEP(k * plane), source_at0);
-            b0 = inside0 ? b0 : 0.0f;
+            b0 = as_float(as_int(b0) & inside0);
             {
                 const float row = sub_group_broadcast(a.s0, 0);
                 sum0_0 += row * b0;
@@ -181,7 +181,7 @@ void conv_gemm_subgroups(
                     w_tap = w_row = tap0;
                 }
             }
-            inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width);
+            inside0 = ((uint)(y0 + down) < (uint)height) & ((uint)(x0 + right) < (uint)width) ? -1 : 0;
             source_at0 = inside0 ? first_at0 + (OFFSET)(down * width + right) * SIZE : 0;
             w_at = w_tile + STEP(w_tap * (TILE_K * TILE_M));
         }
