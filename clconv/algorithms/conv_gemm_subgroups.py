@@ -108,8 +108,10 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
         address = "(__global const char *)(p) + (u)" if params.indices else "u"
         read = f"intel_sub_group_block_read{registers}((__global const uint *)({address}))"
         constants["BLOCK_AT(p, u)"] = f"as_float{registers}({read})"
+    bounds = reads_outside(problem)
+    # What is read outside by a single tap would be found out once, before the loop, from which dg2's compiler spills 14 registers.
     arguments = {
-        "taps": has_taps(problem), "bounds": reads_outside(problem), "ragged": Roles.of(problem).inputs % tile.depth != 0, "split": split,
+        "taps": bounds or has_taps(problem), "bounds": bounds, "ragged": Roles.of(problem).inputs % tile.depth != 0, "split": split,
         "block_reads": block_reads, "lanes": LANES, "item_m": tile.item_rows, "item_n": tile.item_columns,
     }  # fmt: skip
     constants |= {} if split else activation(problem)
