@@ -109,10 +109,10 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
         read = f"intel_sub_group_block_read{registers}((__global const uint *)({address}))"
         constants["BLOCK_AT(p, u)"] = f"as_float{registers}({read})"
     bounds = reads_outside(problem)
-    # A single tap walks as several do where more than sums and loads is alive: without the walk dg2's compiler spills 9 to 14 registers.
+    # Beside bounds or parts a single tap walks as several do: without the walk dg2's compiler spills 9 to 14 registers.
     arguments = {
-        "taps": bounds or split or has_taps(problem), "bounds": bounds, "ragged": Roles.of(problem).inputs % tile.depth != 0, "split": split,
-        "block_reads": block_reads, "lanes": LANES, "item_m": tile.item_rows, "item_n": tile.item_columns,
+        "taps": bounds or split or has_taps(problem), "bounds": bounds, "ragged": Roles.of(problem).inputs % tile.depth != 0,
+        "split": split, "block_reads": block_reads, "lanes": LANES, "item_m": tile.item_rows, "item_n": tile.item_columns,
     }  # fmt: skip
     constants |= {} if split else activation(problem)
     source = KernelSource(

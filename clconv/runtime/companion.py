@@ -136,7 +136,8 @@ def traits_from(values: dict[str, Any]) -> DeviceTraits:
     >>> traits_from(json.loads(json.dumps(asdict(DeviceTraits(sub_group_sizes=(8, 16)))))).sub_group_sizes
     (8, 16)
     """
-    return DeviceTraits(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return DeviceTraits(**known)
 
 
 def _leave_with_parent() -> None:
