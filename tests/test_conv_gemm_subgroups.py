@@ -159,6 +159,12 @@ def test_geometry_is_arguments() -> None:
     assert len({call.source for text in texts for call in prepare(SUBGROUPS, asked(text), gpu(), params()).plan.calls}) == 1
 
 
+@pytest.mark.parametrize(("text", "parts", "walks"), [("f1x1", 1, False), ("f3x3", 1, True), ("f1x1p1", 1, True), ("f1x1", 2, True)])
+def test_a_single_tap_is_walked_beside_bounds_and_parts(text: str, parts: int, walks: bool) -> None:
+    """Without the walk dg2's compiler spills registers there."""
+    assert ("++tap_x == taps_x" in text_of(asked(f"n1c64i9x9k64{text}"), params(parts=parts))) == walks
+
+
 # On a device that has sub-groups of 8: Intel's processors have, with Intel's driver
 
 
