@@ -10,7 +10,7 @@ of how well the cache serves the reads.
     problem                          conv_gemm     conv_gemm_subgroups
     n32c64i56x56k64f3x3p1            .81   .137    .86   .047
     n32c256i56x56k128f1x1            .87   .121    .94   .047
-    n32c128i56x56k128f3x3s2p1:bwd_d  .82   .121    .85   .047
+    n32c128i56x56k128f3x3s2p1:bwd_d  .82   .121    .86   .047
     n32c100i19x19k130f3x3p1          .78   .121    .83   .047
     n32c128i28x28k128f3x3p1:f16      .77   .141    .71   .094
     n32c256i14x14k1024f1x1:f16       .81   .141    .77   .094
