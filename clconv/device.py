@@ -12,6 +12,8 @@ UNKNOWN = "unknown GPU"
 class DeviceTraits:
     """Everything that algorithms may ask of a device; made-up ones serve in tests.
 
+    `sub_group_sizes` are the widths of sub-groups that a kernel may require, with block reads and broadcasts; empty where it may not.
+
     >>> DeviceTraits.cpu(simd_width=8).block
     8
     """
@@ -34,6 +36,7 @@ class DeviceTraits:
     keeps_context_alive: bool = True
     sleeps_between_launches: bool = False
     gpu_class: str = UNKNOWN
+    sub_group_sizes: tuple[int, ...] = ()
 
     @classmethod
     def cpu(cls, simd_width: int = 8, compute_units: int = 2) -> DeviceTraits:
@@ -125,8 +128,10 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     Quirk("Intel(R) OpenCL", "Graphics", (("gpu_class", INTEL),), "start tiles: 128 registers of 8 lanes, the processor's memory"),
     Quirk("Intel(R) OpenCL", "Arc(TM) A", (("gpu_class", XE),), "start tiles: the same registers, memory of its own"),
-    Quirk("Intel(R) OpenCL", "Arc(TM) B", (("gpu_class", UNKNOWN),), "start tiles: no sub-groups of 8"),
-    Quirk("Intel(R) OpenCL", "Arc(TM) 1", (("gpu_class", UNKNOWN),), "start tiles: no sub-groups of 8"),
+    *(
+        Quirk("Intel(R) OpenCL", later, (("gpu_class", UNKNOWN), ("sub_group_sizes", (16, 32))), "no sub-groups of 8, as start tiles have")
+        for later in ("Arc(TM) B", "Arc(TM) 1", "Data Center GPU Max")
+    ),
 )
 
 

@@ -17,6 +17,7 @@
 ## Render arguments: flat, taps, bounds, ragged, split, item_m, item_n, loads_a, loads_b (of a work-item a step).
 <%page args="flat, taps, bounds, ragged, split, item_m, item_n, loads_a, loads_b"/>\
 <%namespace name="gemm" file="gemm.cl.mako"/>\
+<%namespace name="walk" file="conv_gemm_walk.cl.mako"/>\
 <%def name="take_tap(indent)">\
 ${indent}source_at = first_at + (OFFSET)(down * width + right) * SIZE;
 % if bounds:
@@ -54,29 +55,7 @@ ${indent}w_at = w_tile + STEP(w_tap * (TILE_K * TILE_M));
         % if bounds and not ragged:
         holds = inside;
         % endif
-        c0 += TILE_K;
-        channel += STEP(TILE_K * plane);
-        w_at += STEP(taps_stored * (TILE_K * TILE_M));
-        if (c0 >= inputs) {
-            c0 = 0;
-            channel = START(source);
-            % if taps:
-            right += x_step;
-            w_tap += tap_x_step;
-            if (++tap_x == taps_x) {
-                tap_x = right = 0;
-                down += y_step;
-                w_tap = w_row += tap_y_step;
-                if (++tap_y == taps_y) {
-                    tap_y = down = 0;
-                    w_tap = w_row = tap0;
-                }
-            }
-${take_tap("            ")}\
-            % else:
-            w_at = w_tile + STEP(tap0 * (TILE_K * TILE_M));
-            % endif
-        }
+${walk.next_step(taps, take_tap)}\
         % endif
 </%def>\
 <%def name="commit(buffer)">\
@@ -97,24 +76,7 @@ ${take_tap("            ")}\
 </%def>\
 __kernel WORK_GROUP SUB_GROUP
 void conv_gemm(
-    __global const real *restrict source,   // N, groups * inputs, height, width
-    __global const real *restrict w,        // groups, tiles of m, ${"inputs, taps_stored, TILE_M" if flat else "blocks of TILE_K inputs, taps_stored, TILE_K, TILE_M"}
-    % if split:
-    __global float *restrict partial,       // parts, N, groups * outputs, out_height, out_width
-    % else:
-    __global const real *restrict bias,     // groups * outputs, never read without has_bias
-    __global const real *restrict residual, // as out, never read without has_residual
-    __global real *restrict out,            // N, groups * outputs, out_height, out_width
-    const int has_bias, const int has_residual, const float slope,   // what a sum below 0 is multiplied with
-    % endif
-    const int batch, const int groups, const int inputs, const int outputs,   // channels of a group
-    const int height, const int width, const int out_height, const int out_width,
-    const int rows, const int columns,      // positions of this call: row first_y + i * out_step_y
-    const int first_y, const int out_step_y, const int first_x, const int out_step_x,
-    const int y_offset, const int y_stride, const int y_step, const int taps_y,   // row i, tap t read y_offset + i * y_stride + t * y_step
-    const int x_offset, const int x_stride, const int x_step, const int taps_x,
-    const int tap0, const int tap_y_step, const int tap_x_step, const int taps_stored,   // where tap (t, u) is stored
-    const int m_tiles, const int all_steps, const int steps_each)
+${walk.arguments(split, "inputs, taps_stored, TILE_M" if flat else "blocks of TILE_K inputs, taps_stored, TILE_K, TILE_M")}\
 {
 ${gemm.start(item_m, item_n)}\
     const int pixels = rows * columns;
@@ -129,8 +91,7 @@ ${gemm.start(item_m, item_n)}\
     const int load_y = load_pixel / columns;
     const int y0 = load_y * y_stride + y_offset;
     const int x0 = (load_pixel - load_y * columns) * x_stride + x_offset;
-    const int steps = min(steps_each, all_steps - (int)get_group_id(2) * steps_each);
-    const int first_step = steps > 0 ? (int)get_group_id(2) * steps_each : 0;
+${walk.share_of_steps()}\
 
     float4 ${", ".join(f"next_a{j}" for j in range(loads_a))};
     float ${", ".join(f"next_b{j}" for j in range(loads_b))};
@@ -168,13 +129,7 @@ ${gemm.start(item_m, item_n)}\
     % if bounds:
     int inside;
     % endif
-    int tap_y = tap / taps_x;
-    int tap_x = tap - tap_y * taps_x;
-    int down = tap_y * y_step, right = tap_x * x_step;
-    int w_row = tap0 + tap_y * tap_y_step;
-    int w_tap = w_row + tap_x * tap_x_step;
-${take_tap("    ")}\
-    w_at += STEP(c0 * (taps_stored * TILE_M));
+${walk.first_tap(take_tap)}\
     % if ragged:
     int ${", ".join(f"b{j}_holds" for j in range(loads_b))};
     % elif bounds:
@@ -190,26 +145,13 @@ ${gemm.pipeline(item_m, item_n, fetch, commit)}\
     for (int lane = 0; lane < 4; ++lane) {
         const uint n = n0 + ${j} * (TILE_N * 4 / ITEM_N) + item_column * 4 + lane;
         if (n >= total) continue;
-        const int image = n / pixels;
-        const int pixel = n - image * pixels;
-        const int row = pixel / columns;
-        const int at = (image * groups + group) * outputs * out_plane + (first_y + row * out_step_y) * out_width
-            + first_x + (pixel - row * columns) * out_step_x;
+${walk.position()}\
         % for i in range(item_m):
         {
             const int m = m0 + ${i // 4} * (TILE_M * 4 / ITEM_M) + item_row * 4 + ${i % 4};
             const float4 four = sum${i}_${j};
             float value = lane == 0 ? four.s0 : lane == 1 ? four.s1 : lane == 2 ? four.s2 : four.s3;
-            value = steps > 0 ? value : 0.0f;   // no tap meets the phase, or its parts are fewer than those of others
-            if (m < outputs) {
-            % if split:
-                partial[(get_group_id(2) * batch * groups * outputs * (size_t)out_plane) + at + m * out_plane] = value;
-            % else:
-                if (has_bias) value += LOAD(bias, group * outputs + m);
-                if (has_residual) value += LOAD(residual, at + m * out_plane);
-                STORE(out, at + m * out_plane, ACTIVATE(value));
-            % endif
-            }
+${walk.store(split)}\
         }
         % endfor
     }

@@ -19,7 +19,7 @@ from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
 from clconv.codegen.plan import Scalar
 from clconv.codegen.render import render
-from clconv.device import DeviceTraits, GemmTile
+from clconv.device import XE, DeviceTraits, GemmTile
 from clconv.errors import UnsupportedError
 from clconv.problem import (
     ConvProblem,
@@ -63,6 +63,7 @@ NOT_FOR = {
     "conv_depthwise": {"bwd_w"},
     "conv_depthwise_rows": {"bwd_d", "bwd_w"},
     "conv_depthwise_weights": {"fwd", "bwd_d"},
+    "conv_gemm_subgroups": {"bwd_w"},
     "conv_winograd": {"bwd_w"},
     "conv_winograd_gemm": {"bwd_w"},
     "pool_blocked": {"adaptive_avg fwd", "adaptive_avg bwd_d"},
@@ -74,11 +75,15 @@ NOT_FOR = {
     "winograd_weights": {"strided", "blocked", "packed"},
 }
 # For GPUs, with a kernel of its own for many a case: run on a processor by the full product, and beside each algorithm.
-IN_FULL_ONLY = {"conv_depthwise_strips", "matmul_gemm", "matmul_vector", "pool_strips", "reduce_groups", "softmax_groups"}
+IN_FULL_ONLY = {
+    "conv_depthwise_strips", "conv_gemm_subgroups", "matmul_gemm", "matmul_vector", "pool_strips", "reduce_groups", "softmax_groups",
+}  # fmt: skip
 MADE_UP = (
     DeviceTraits.cpu(1), DeviceTraits.cpu(4), DeviceTraits.cpu(8), DeviceTraits.cpu(16, 64),
     DeviceTraits.gpu(), replace(DeviceTraits.gpu(1), max_work_group_size=16),
 )  # fmt: skip
+# Planned for, not run: few drivers for processors have sub-groups.
+WITH_SUB_GROUPS = replace(DeviceTraits.gpu(512, XE), sub_group_sizes=(8, 16, 32))
 EVERY = pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda a: a.name)
 
 
@@ -102,6 +107,11 @@ def kinds(algorithm: Algorithm) -> list[str]:
 def kinds_of_all(leave_out: set[str] | None = None) -> list[object]:
     named = [a for a in ALGORITHMS if a.name not in (leave_out or ())]
     return [pytest.param(a, kind, id=f"{a.name}-{kind.replace(' ', '-')}") for a in named for kind in kinds(a)]
+
+
+def planned_for(algorithm: Algorithm) -> tuple[DeviceTraits, ...]:
+    """The devices whose plans are looked at, and not run."""
+    return (WITH_SUB_GROUPS,) if algorithm.name == "conv_gemm_subgroups" else MADE_UP
 
 
 def accepting(algorithm: Algorithm, problem: Problem) -> DeviceTraits | None:
@@ -203,7 +213,7 @@ def more_problems(algorithm: Algorithm) -> list[Problem]:
 @EVERY
 def test_why_not_is_none_or_a_sentence(algorithm: Algorithm) -> None:
     for problem in more_problems(algorithm):
-        for device in MADE_UP:
+        for device in planned_for(algorithm):
             why = algorithm.why_not(problem, device)
             assert why is None or (len(why.split()) >= 4 and why == why.strip() and "\n" not in why and why[-1] not in ".:,"), why
 
@@ -211,7 +221,7 @@ def test_why_not_is_none_or_a_sentence(algorithm: Algorithm) -> None:
 @EVERY
 def test_defaults_are_in_the_space_and_all_of_it_can_be_planned(algorithm: Algorithm) -> None:
     for problem in cases_for(algorithm):
-        for device in MADE_UP:
+        for device in planned_for(algorithm):
             if algorithm.why_not(problem, device) is not None:
                 continue
             space = list(algorithm.space(problem, device))
@@ -224,7 +234,7 @@ def test_defaults_are_in_the_space_and_all_of_it_can_be_planned(algorithm: Algor
 @EVERY
 def test_plans_are_pure_and_bind_what_their_kernels_take(algorithm: Algorithm) -> None:
     for problem in cases_for(algorithm):
-        for device in MADE_UP:
+        for device in planned_for(algorithm):
             if algorithm.why_not(problem, device) is not None:
                 continue
             params = algorithm.defaults(problem, device)
@@ -298,7 +308,7 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
 )  # fmt: skip
 
 
-ADDS_PARTS = {"conv_gemm", "matmul_gemm", "matmul_vector", "reduce_groups"}
+ADDS_PARTS = {"conv_gemm", "conv_gemm_subgroups", "matmul_gemm", "matmul_vector", "reduce_groups"}
 """Algorithms that split a long sum where the result is small, and add its parts up in one launch more."""
 
 
@@ -306,7 +316,7 @@ ADDS_PARTS = {"conv_gemm", "matmul_gemm", "matmul_vector", "reduce_groups"}
 def test_launches_do_not_depend_on_batch_channels_filters_and_groups(algorithm: Algorithm) -> None:
     compared = 0
     for alike in ALIKE:
-        for device in MADE_UP:
+        for device in planned_for(algorithm):
             taken = [p for p in alike if isinstance(p, algorithm.takes) and algorithm.why_not(p, device) is None]
             counts = {len(prepare(algorithm, p, device, algorithm.defaults(p, device)).plan.calls) for p in taken}
             assert len(counts) <= 1 or (algorithm.name in ADDS_PARTS and max(counts) - min(counts) == 1), f"{taken[0]}: {counts}"
@@ -357,7 +367,7 @@ def refuses_to_plan(algorithm: Algorithm, problem: Problem, device: DeviceTraits
 def test_more_than_32_bits_of_elements_are_refused_before_a_launch(algorithm: Algorithm, kind: str) -> None:
     asked = 0
     for problem in enormous():
-        for device in MADE_UP:
+        for device in planned_for(algorithm):
             if isinstance(problem, algorithm.takes) and kind_of(problem) == kind and algorithm.why_not(problem, device) is None:
                 refuses_to_plan(algorithm, problem, device)
                 asked += 1

@@ -21,6 +21,7 @@ from clconv.algorithms.conv_blocked_weights import ConvBlockedWeightsParams
 from clconv.algorithms.conv_depthwise import ConvDepthwiseParams
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeightsParams
 from clconv.algorithms.conv_direct import DirectParams, WeightsParams
+from clconv.algorithms.conv_gemm_subgroups import LANES
 from clconv.algorithms.conv_winograd import ConvWinogradParams
 from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemmParams
 from clconv.algorithms.gemm_shape import ConvGemmParams
@@ -47,6 +48,7 @@ from clconv.problem import (
 from clconv.problem.conv import Epilogue
 from clconv.tensor import Blocked, Layout, Packed, Strided, TensorSpec, Transformed
 from tests.cases import Arrays, Prepared, check, operands_of, prepare
+from tests.support import traits
 
 CPU, BACK = DeviceTraits.cpu(8), Pass.BACKWARD_DATA
 HALO = Blocked(8, ((1, 1), (0, 1)))
@@ -145,6 +147,10 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     "conv_gemm parts": lambda: [run("conv_gemm", "n1c16i5x7k9f3x3p1+bias", replace(GEMM, parts=4), device=DeviceTraits.gpu())],
     "conv_gemm weights": lambda: [
         run("conv_gemm", f"n3c{c}i5x6k33f3x2s2x1p1:bwd_w", replace(GEMM, parts=2), device=DeviceTraits.gpu()) for c in (17, 32)
+    ],
+    "conv_gemm_subgroups": lambda: [
+        run("conv_gemm_subgroups", "n2c16i5x7k33f3x3p1+bias+relu", replace(GEMM, columns=16, item_rows=16, item_columns=2),
+            device=replace(GPU, sub_group_sizes=(8,)))
     ],
     "conv_winograd_gemm": lambda: [
         run("conv_winograd_gemm", "n2c16i9x7k33f3x3p1+bias+leaky_relu(0.5)+res", ConvWinogradGemmParams(2, 32, 32, 8, 4, 4),
@@ -300,16 +306,19 @@ MORE_MUTANTS = [
     Mutant("other strips", "conv_depthwise_strips_weights", "conv_depthwise_strips weights", "number += GROUP / lanes)",
            "number += GROUP)"),
     Mutant("row behind the last", "conv_gemm", "conv_gemm", "((uint)(y0 + down) < (uint)height)", "((uint)(y0 + down) <= (uint)height)"),
-    Mutant("next row of taps", "conv_gemm", "conv_gemm", "w_tap = w_row += tap_y_step;", "w_tap = w_row += tap_x_step;"),
-    Mutant("channels of the last tile", "conv_gemm", "conv_gemm", "if (m < outputs) {\n            % if split:",
+    Mutant("next row of taps", "conv_gemm_walk", "conv_gemm", "w_tap = w_row += tap_y_step;", "w_tap = w_row += tap_x_step;"),
+    Mutant("channels of the last tile", "conv_gemm_walk", "conv_gemm", "if (m < outputs) {\n            % if split:",
            "if (m <= outputs) {\n            % if split:"),
-    Mutant("order of the epilogue", "conv_gemm", "conv_gemm", "STORE(out, at + m * out_plane, ACTIVATE(value));",
+    Mutant("order of the epilogue", "conv_gemm_walk", "conv_gemm", "STORE(out, at + m * out_plane, ACTIVATE(value));",
            "STORE(out, at + m * out_plane, has_residual ? value : ACTIVATE(value));"),
-    Mutant("column of the phase", "conv_gemm", "conv_gemm phases", "+ first_x + (pixel - row * columns) * out_step_x;",
+    Mutant("column of the phase", "conv_gemm_walk", "conv_gemm phases", "+ first_x + (pixel - row * columns) * out_step_x;",
            "+ (pixel - row * columns) * out_step_x;"),
     Mutant("taps of the phase", "conv_gemm", "conv_gemm phases", "(c * taps_stored + tap0 + t", "(c * taps_stored + t"),
-    Mutant("rest of the steps", "conv_gemm", "conv_gemm parts", "min(steps_each, all_steps - (int)get_group_id(2) * steps_each);",
+    Mutant("rest of the steps", "conv_gemm_walk", "conv_gemm parts", "min(steps_each, all_steps - (int)get_group_id(2) * steps_each);",
            "steps_each;"),
+    Mutant("lane of a row", "conv_gemm_subgroups", "conv_gemm_subgroups", "${i % lanes});", "${(i + 1) % lanes});"),
+    Mutant("column behind the last", "conv_gemm_subgroups", "conv_gemm_subgroups", "(uint)(x${j} + right) < (uint)width) ? -1",
+           "(uint)(x${j} + right) <= (uint)width) ? -1"),
     Mutant("first part", "conv_gemm_sum", "conv_gemm parts", "for (int part = 0;", "for (int part = 1;"),
     Mutant("column behind the last", "conv_winograd_gemm", "conv_winograd_gemm", "(uint)(x + ${j}) < (uint)width;",
            "(uint)(x + ${j}) <= (uint)width;"),
@@ -439,6 +448,8 @@ def suite(name: str) -> list[Run]:
 
 
 def run_suite(name: str, directory: str | None = None) -> None:
+    if name == "conv_gemm_subgroups" and LANES not in traits().sub_group_sizes:
+        pytest.skip(f"the device has no sub-groups of {LANES} that a kernel can ask for")
     for prepared, given in suite(name):
         check(prepared, given, directory)
 

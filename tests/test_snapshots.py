@@ -29,7 +29,7 @@ from clconv.algorithms.pool_strips import PoolStripsParams
 from clconv.algorithms.reduce_groups import ReduceGroupsParams
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render, template_names
-from clconv.device import DeviceTraits
+from clconv.device import XE, DeviceTraits
 from clconv.problem import (
     LrnProblem,
     MapProblem,
@@ -52,6 +52,7 @@ from tests.cases import prepare
 FOLDER = Path(__file__).parent / "snapshots"
 CPU, WIDE, GPU = DeviceTraits.cpu(8), DeviceTraits.cpu(16), DeviceTraits.gpu()
 GEMM, FILTERING = ConvGemmParams(32, 32, 8, 4, 4), ConvWinogradGemmParams(2, 32, 32, 8, 4, 4)
+XE_GPU, SUB_GROUPS = replace(GPU, gpu_class=XE, sub_group_sizes=(8, 16, 32)), ConvGemmParams(16, 8, 8, 16, 1, sub_group=8)
 SHAPE = (3, 17, 5, 7)
 FULL, CHANNEL = TensorSpec(SHAPE), TensorSpec((1, 17, 1, 1))
 BACK = Pass.BACKWARD_DATA
@@ -102,6 +103,9 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "conv_gemm.taps": lambda: conv("conv_gemm", "n1c16i9x5k33f3x3s2p1+bias+relu+res", GPU, GEMM),
     "conv_gemm.flat": lambda: conv("conv_gemm", "n1c3i9x5k33f3x3s2p1", GPU, GEMM),
     "conv_gemm.split_half": lambda: conv("conv_gemm", "n1c17i9x5k33f5x5p2:f16", GPU, replace(GEMM, parts=2, indices=True)),
+    "conv_gemm_subgroups.taps": lambda: conv("conv_gemm_subgroups", "n1c16i9x5k33f3x3s2p1+bias+relu+res", XE_GPU, SUB_GROUPS),
+    "conv_gemm_subgroups.split_half": lambda: conv(
+        "conv_gemm_subgroups", "n1c101i9x5k33f5x5p2:f16", XE_GPU, replace(SUB_GROUPS, columns=16, item_columns=2, parts=2, indices=True)),
     "conv_gemm_weights.rows": lambda: conv("conv_gemm", "n1c32i9x5k32f3x3s2p1:bwd_w", GPU, GEMM),
     "conv_gemm_weights.flat": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM),
     "conv_gemm_sum.total": lambda: conv("conv_gemm", "n1c17i9x5k33f3x3s2p1:bwd_w", GPU, GEMM, 1),
@@ -220,7 +224,7 @@ def test_a_difference_is_shown_line_by_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_template_has_a_snapshot_and_every_snapshot_a_kernel() -> None:
-    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common", "band", "gemm"}
+    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common", "band", "gemm", "conv_gemm_walk"}
     assert all(SNAPSHOTS[name]().template == name.partition(".")[0] for name in SNAPSHOTS)
     assert {path.name for path in FOLDER.iterdir()} == {f"{name}.cl" for name in SNAPSHOTS}
 

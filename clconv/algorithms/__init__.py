@@ -14,6 +14,7 @@ from clconv.algorithms.conv_depthwise_strips import ConvDepthwiseStrips
 from clconv.algorithms.conv_depthwise_weights import ConvDepthwiseWeights
 from clconv.algorithms.conv_direct import ConvDirect
 from clconv.algorithms.conv_gemm import ConvGemm
+from clconv.algorithms.conv_gemm_subgroups import ConvGemmSubgroups
 from clconv.algorithms.conv_winograd import ConvWinograd
 from clconv.algorithms.conv_winograd_gemm import ConvWinogradGemm
 from clconv.algorithms.lrn_blocked import LrnBlocked
@@ -52,6 +53,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvDepthwiseStrips(),
     ConvWinogradGemm(),
     ConvGemm(),
+    ConvGemmSubgroups(),
     ConvDirect(),
     PoolBlocked(),
     PoolRows(),

@@ -55,11 +55,21 @@ def parts_for(problem: ConvProblem, tile: GemmTile) -> tuple[int, ...]:
     return tuple(p for p in (2**i for i in range(7)) if p == 1 or (p <= min(steps, MOST_PARTS) and p * elements <= PARTIAL_ELEMENTS))
 
 
+def why_not_geometry(problem: ConvProblem) -> str | None:
+    """None where a convolution is products of matrices that fill tiles, else one sentence."""
+    if problem.geometry.rank > 2:
+        return f"needs 1 or 2 spatial axes, got {problem.geometry.rank}"
+    if problem.depthwise:
+        return f"a depthwise convolution has one channel a group ({problem.geometry.groups} groups), which leaves tiles empty"
+    return None
+
+
 class ConvGemm(Algorithm[ConvProblem]):
     """Products of matrices in tiles of local memory, on plain tensors and packed weights."""
 
     name = "conv_gemm"
     takes = ConvProblem
+    smallest = SMALLEST
 
     def why_not(self, problem: ConvProblem, traits: DeviceTraits) -> str | None:
         if traits.is_cpu:
@@ -67,25 +77,24 @@ class ConvGemm(Algorithm[ConvProblem]):
         return self.why_not_forced(problem, traits)
 
     def why_not_forced(self, problem: ConvProblem, traits: DeviceTraits) -> str | None:
-        if problem.geometry.rank > 2:
-            return f"needs 1 or 2 spatial axes, got {problem.geometry.rank}"
-        if problem.depthwise:
-            return f"a depthwise convolution has one channel a group ({problem.geometry.groups} groups), which leaves tiles empty"
-        return SMALLEST.why_no_room(local_bytes(problem, SMALLEST), traits)
+        return why_not_geometry(problem) or SMALLEST.why_no_room(local_bytes(problem, SMALLEST), traits)
 
     def why_not_params(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> str | None:
         assert isinstance(params, ConvGemmParams)
         return why_not_tile(params.tile, fits(problem, params.tile, traits), local_bytes(problem, params.tile), traits)
 
+    def tiles(self, problem: ConvProblem, traits: DeviceTraits) -> tuple[GemmTile, ...]:
+        """Those that the defaults are chosen from."""
+        return tiles_for(problem, traits)
+
     def defaults(self, problem: ConvProblem, traits: DeviceTraits) -> ConvGemmParams:
-        machine = machine_of(traits)
-        options = (ConvGemmParams.of(tile, n, traits) for tile in tiles_for(problem, traits) for n in parts_for(problem, tile))
-        return min(options, key=lambda params: estimate(problem, params, machine))
+        options = (ConvGemmParams.of(tile, n, traits) for tile in self.tiles(problem, traits) for n in parts_for(problem, tile))
+        return min(options, key=lambda params: self.seconds(problem, traits, params))
 
     def space(self, problem: ConvProblem, traits: DeviceTraits) -> Iterator[ConvGemmParams]:
         best = self.defaults(problem, traits)
         yield best
-        for tile in dict.fromkeys((*tiles_for(problem, traits), SMALLEST)):
+        for tile in dict.fromkeys((*self.tiles(problem, traits), self.smallest)):
             for parts in parts_for(problem, tile):
                 params = ConvGemmParams.of(tile, parts, traits)
                 if params != best and parts in (1, best.parts // 2, best.parts, 2 * best.parts):
@@ -106,7 +115,7 @@ class ConvGemm(Algorithm[ConvProblem]):
             raise UnsupportedError(
                 f"{problem}: operands must be plain but for {dict(wanted)}, got {dict(problem.layouts)}; reorder them first"
             )
-        return min(options, key=lambda p: estimate(problem, p, machine_of(traits)))
+        return min(options, key=lambda params: self.seconds(problem, traits, params))
 
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         assert isinstance(params, ConvGemmParams)
@@ -119,6 +128,8 @@ class ConvGemm(Algorithm[ConvProblem]):
             params = self._as_stored(problem, traits, params)
         if why := self.why_not_params(problem, traits, params):
             raise UnsupportedError(f"{problem}: {params} {why}; tune it on this device")
-        if is_weights(problem):
-            return plan_weights(problem, traits, params)
-        return plan_sums(problem, traits, params)
+        return self.launches(problem, traits, params)
+
+    def launches(self, problem: ConvProblem, traits: DeviceTraits, params: ConvGemmParams) -> Plan:
+        """The plan, with operands stored as `params` want them."""
+        return plan_weights(problem, traits, params) if is_weights(problem) else plan_sums(problem, traits, params)

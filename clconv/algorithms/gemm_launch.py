@@ -16,7 +16,11 @@ from clconv.tensor import DTYPES
 
 def plan_sums(problem: ConvProblem, traits: DeviceTraits, params: ConvGemmParams) -> Plan:
     """Forward, and backward-data phase by phase; the parts of a split sum are added up by one more launch."""
-    calls = [sums_call(problem, params, rows, columns) for rows, columns in plane_calls(problem)]
+    return finished(problem, traits, params, [sums_call(problem, params, rows, columns) for rows, columns in plane_calls(problem)])
+
+
+def finished(problem: ConvProblem, traits: DeviceTraits, params: ConvGemmParams, calls: list[KernelCall]) -> Plan:
+    """`calls`, and the launch that adds up what they have split."""
     if params.parts == 1:
         return Plan(tuple(calls))
     return with_second_pass(problem, traits, calls, params.parts)
@@ -106,12 +110,8 @@ def has_taps(problem: ConvProblem) -> bool:
 
 def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, columns: AxisCall) -> KernelCall:
     """One product: positions `rows` x `columns` of all images."""
-    roles, tile, groups = Roles.of(problem), params.tile, problem.geometry.groups
+    roles, tile = Roles.of(problem), params.tile
     flat, split = is_flat(problem, tile), params.parts > 1
-    kernel = (1, *problem.geometry.kernel)[-2:]
-    steps = step_count(problem, tile, rows, columns)
-    if not steps:
-        rows, columns = (replace(axis, taps=1, offset=0, tap0=0) for axis in (rows, columns))
     lines = tile.items // tile.columns
     arguments = {
         "flat": flat, "taps": not flat and has_taps(problem), "bounds": flat or reads_outside(problem),
@@ -122,6 +122,16 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
     source = KernelSource(
         "conv_gemm", "conv_gemm", names(constants(problem, params) | more), names(arguments), problem.dtype, (tile.items, 1, 1)
     )
+    return walk_call(source, problem, params, rows, columns)
+
+
+def walk_call(source: KernelSource, problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, columns: AxisCall) -> KernelCall:
+    """A launch of a kernel that walks through taps and channels (conv_gemm_walk.cl.mako), over positions `rows` x `columns`."""
+    roles, tile, groups = Roles.of(problem), params.tile, problem.geometry.groups
+    kernel = (1, *problem.geometry.kernel)[-2:]
+    steps = step_count(problem, tile, rows, columns)
+    if not steps:
+        rows, columns = (replace(axis, taps=1, offset=0, tap0=0) for axis in (rows, columns))
     _, _, height, width = problem.spec(roles.source).planes
     _, _, out_height, out_width = problem.spec(roles.target).planes
     m_tiles = -(-roles.outputs // tile.rows)
@@ -134,7 +144,7 @@ def sums_call(problem: ConvProblem, params: ConvGemmParams, rows: AxisCall, colu
         "tap0": rows.tap0 * kernel[1] + columns.tap0, "tap_y_step": rows.tap_step * kernel[1], "tap_x_step": columns.tap_step,
         "taps_stored": math.prod(kernel), "m_tiles": m_tiles, "all_steps": steps, "steps_each": max(1, -(-steps // params.parts)),
     }  # fmt: skip
-    bindings |= {"partial": "partial"} if split else {"out": roles.target} | epilogue(problem, roles.source)
+    bindings |= {"partial": "partial"} if params.parts > 1 else {"out": roles.target} | epilogue(problem, roles.source)
     n_tiles = -(-problem.batch * rows.count * columns.count // tile.columns)
     return KernelCall(source, (n_tiles * tile.items, m_tiles * groups, params.parts), names(bindings))
 

@@ -43,7 +43,9 @@ OTHERS = (
     "maxpool n32c64i112x112f3x3s2p1:idx", "avgpool n32c192i28x28f3x3s1p1",
 )  # fmt: skip
 
-FLOORS = {"forward": 0.80, "backward_data": 0.80, "backward_weights": 0.75, "winograd": 0.87, "matmul": 0.75, "others": 0.0}
+FLOORS = {
+    "forward": 0.80, "backward_data": 0.80, "backward_weights": 0.75, "subgroups": 0.80, "winograd": 0.87, "matmul": 0.75, "others": 0.0,
+}  # fmt: skip
 """The least geometric mean, over the layers of a target, of the share of multiply-adds in the inner loop; of others' kernels, which wait
 for memory, no more is asked than that nothing spills."""
 
@@ -76,12 +78,12 @@ def parse_conv(text: str) -> ConvProblem:
     return problem
 
 
-FOR_GPUS = ("conv_gemm", "conv_winograd_gemm", "conv_depthwise_strips")
+FOR_GPUS = ("conv_gemm", "conv_gemm_subgroups", "conv_winograd_gemm", "conv_depthwise_strips")
 
 
 def asked_of(target: Target) -> list[tuple[Problem, str]]:
-    """The suite as problems with the algorithm whose kernels are compiled: conv_gemm where it takes the problem, and Winograd as well,
-    strips for depthwise layers; beside convolution what is chosen, but tiles for MATMULS."""
+    """The suite as problems with the algorithm whose kernels are compiled: conv_gemm where it takes the problem, by sub-groups and Winograd
+    as well, strips for depthwise layers; beside convolution what is chosen, but tiles for MATMULS."""
     out: list[tuple[Problem, str]] = []
     traits, by_name = target.traits, {algorithm.name: algorithm for algorithm in ALGORITHMS}
     for problem in problems():
@@ -108,7 +110,7 @@ class Verdict:
         return not self.spilling and self.mean >= FLOORS[self.kind]
 
 
-MEASURED = {"conv_gemm", "conv_gemm_weights", "conv_gemm_products", "matmul_gemm"}
+MEASURED = {"conv_gemm", "conv_gemm_subgroups", "conv_gemm_weights", "conv_gemm_products", "matmul_gemm"}
 """Kernels whose inner loop is to multiply; others, of depthwise layers and before and after the products, must only not spill."""
 
 
@@ -116,6 +118,8 @@ def kind_of(row: Row) -> str:
     """The row's entry of FLOORS."""
     if row.algorithm in ("conv_winograd_gemm", "matmul_gemm"):
         return "winograd" if row.algorithm == "conv_winograd_gemm" else "matmul"
+    if row.algorithm == "conv_gemm_subgroups":
+        return "subgroups"
     return parse_conv(row.problem).direction.name.lower() if row.algorithm.startswith("conv_") else "others"
 
 

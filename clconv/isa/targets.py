@@ -39,6 +39,7 @@ class Target:
     compute_units: int
     local_memory_bytes: int
     max_work_group_size: int = 256
+    sub_group_sizes: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -50,6 +51,7 @@ class Target:
         return replace(
             DeviceTraits.gpu(self.compute_units, self.gpu_class), name=f"{self.board.name} ({self.arch})",
             local_memory_bytes=self.local_memory_bytes, max_work_group_size=self.max_work_group_size, global_memory_bytes=16 << 30,
+            sub_group_sizes=self.sub_group_sizes,
         )  # fmt: skip
 
 
@@ -61,7 +63,7 @@ TARGETS: tuple[Target, ...] = (
     Target("amd", "gfx1100", RDNA, Board("RX 7900 XTX", 96, 61.4, 960, "fp32, dual issue", 2), 96, 64 * KIB),
     Target("nvidia", "sm_80", NVIDIA, Board("A100 SXM 40 GB", 108, 19.5, 1555, "fp32 without tensor cores"), 108, 48 * KIB, 1024),
     Target("nvidia", "sm_90", NVIDIA, Board("H100 SXM", 132, 66.9, 3350, "fp32 without tensor cores"), 132, 48 * KIB, 1024),
-    Target("intel", "dg2", XE, Board("Arc A770", 32, 17.2, 560, "fp32"), 512, 64 * KIB, 512),
+    Target("intel", "dg2", XE, Board("Arc A770", 32, 17.2, 560, "fp32"), 512, 64 * KIB, 512, (8, 16, 32)),
 )
 
 

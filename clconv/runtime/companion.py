@@ -122,12 +122,22 @@ def main() -> None:
     """The process itself. It leaves when the one that started it does."""
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    queue = queue_like(DeviceTraits(**job["traits"]))
+    queue = queue_like(traits_from(job["traits"]))
     kernels = [RenderedKernel(symbol, text, (), KernelSource("", "")) for symbol, text in job["kernels"]]
     built = programs_for(queue.context, queue.device).kernels(kernels)
     print("built", flush=True)
     for rehearsal in reversed(job["rehearsals"]):
         rehearse(queue, built[rehearsal["symbol"]], rehearsal)
+
+
+def traits_from(values: dict[str, Any]) -> DeviceTraits:
+    """The traits that were written as JSON, where tuples are lists.
+
+    >>> traits_from(json.loads(json.dumps(asdict(DeviceTraits(sub_group_sizes=(8, 16)))))).sub_group_sizes
+    (8, 16)
+    """
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return DeviceTraits(**known)
 
 
 def _leave_with_parent() -> None:

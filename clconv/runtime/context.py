@@ -16,6 +16,9 @@ ADVICE = (
 )
 BUSY = "another program may hold the device, or its driver is broken; clconv.default_queue(name) takes another of `clconv devices`"
 SIMD_WIDTHS = (16, 8, 4)
+SUB_GROUPS = {"cl_intel_subgroups", "cl_intel_required_subgroup_size"}
+SUB_GROUP_SIZES = (8, 16, 32)
+"""What drivers with these extensions take, but for rows of QUIRKS: PyOpenCL does not ask for CL_DEVICE_SUB_GROUP_SIZES_INTEL."""
 
 _lock = threading.Lock()
 # The contexts are held here for the life of the process: on some drivers a queue does not keep its context alive.
@@ -155,6 +158,7 @@ def traits_of(device: cl.Device) -> DeviceTraits:
             global_memory_bytes=device.global_mem_size,
             buffer_alignment=max(1, device.mem_base_addr_align // 8),
             vector_registers=32 if simd == 16 else 16,
+            sub_group_sizes=SUB_GROUP_SIZES if set(device.extensions.split()) >= SUB_GROUPS else (),
         )
     )
 
