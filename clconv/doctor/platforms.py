@@ -54,7 +54,7 @@ def take_survey(patience: float = PATIENCE) -> Survey:
     ['Portable Computing Language']
     """
     folder = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), folder)))  # the same pyopencl as here
     command = [sys.executable, "-P", "-c", COMMAND]
     try:
         done = subprocess.run(
