@@ -149,8 +149,8 @@ def build(prepared: list[Prepared]) -> None:
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest) -> dict[tuple[str, str], list[Prepared]]:
     """(algorithm, kind) -> what is run of it, for those that are run here."""
-    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    asked = {(each["algorithm"], each["kind"]) for each in params if {"algorithm", "kind"} <= each.keys()}
+    users = [item for item in request.session.items if "runs" in getattr(item, "fixturenames", ())]
+    asked = {(item.callspec.params["algorithm"], item.callspec.params["kind"]) for item in users}  # type: ignore[attr-defined]
     out: dict[tuple[str, str], list[Prepared]] = {}
     for algorithm in ALGORITHMS:
         for problem in cases_for(algorithm):
@@ -334,9 +334,7 @@ def enormous() -> list[Problem]:
     full = TensorSpec(shape)
     blocked = Blocked(8)
     out: list[Problem] = [
-        replace(parse(text), direction=direction, **wide)
-        for direction in Pass
-        for text in ("n1c1i8x8k64f3x3p1", "n1c64i8x8k64f3x3p1g64")
+        replace(parse(text), direction=direction, **wide) for direction in Pass for text in ("n1c1i8x8k64f3x3p1", "n1c64i8x8k64f3x3p1g64")
     ]
     for text in ("maxpool n1c1i8x8f2x2", "avgpool n1c1i8x8f2x2"):
         out += [replace(parse(text), direction=direction, **wide) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA)]
