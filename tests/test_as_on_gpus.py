@@ -20,9 +20,12 @@ FOR_PROCESSORS = {
 MOVES = {"reorder_blocked", "reorder_strided", "pack_weights", "winograd_weights"}
 """Asked for by layouts, and planned alike for all devices."""
 
+WITH_SUB_GROUPS = {"conv_gemm_subgroups"}
+"""What few drivers for processors have: tested in a file of its own where there are any."""
+
 
 def test_all_algorithms_but_those_for_processors() -> None:
-    assert {a.name for a in ALGORITHMS} == {a.name for a in FOR_GPUS} | FOR_PROCESSORS | MOVES
+    assert {a.name for a in ALGORITHMS} == {a.name for a in FOR_GPUS} | FOR_PROCESSORS | MOVES | WITH_SUB_GROUPS
 
 
 def planned(algorithm: Algorithm, problem: Problem, device: DeviceTraits) -> Prepared:

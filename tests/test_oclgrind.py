@@ -37,7 +37,8 @@ queue.finish()
 
 
 def test_every_algorithm_and_kind_takes_its_turn() -> None:
-    known = {(a.name, kind) for a in ALGORITHMS for kind in kinds(a) if kind not in NOT_FOR.get(a.name, set())}
+    simulated = [a for a in ALGORITHMS if a.name != "conv_gemm_subgroups"]  # Oclgrind has no sub-groups
+    known = {(a.name, kind) for a in simulated for kind in kinds(a) if kind not in NOT_FOR.get(a.name, set())}
     drawn = [case(5, number) for number in range(len(pairs()))]
     assert {(each.algorithm, each.kind) for each in drawn} == known and len(drawn) == len(known)
     assert all(each.algorithm in each.label and each.prepared.plan.calls for each in drawn)
