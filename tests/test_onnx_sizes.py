@@ -104,3 +104,16 @@ def test_an_axis_of_size_minus_one_is_open() -> None:
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
     net = load(proto)
     assert net.dimensions == {"x": ("?", 3)} and net.trace((5, 3)).outputs[0].shape == (5, 3)
+
+
+def test_shapes_computed_as_before_version_13() -> None:
+    """Axes were attributes then: Shape, Gather, Unsqueeze, Concat, Reshape, as older exporters flatten a batch."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["batch"]),
+        helper.make_node("Unsqueeze", ["batch"], ["batches"], axes=[0]),
+        helper.make_node("Concat", ["batches", "rest"], ["wanted"], axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["y"]),
+    ]
+    proto = model(nodes, {"x": (2, 3, 4)}, {"first": np.array(0, np.int64), "rest": ints(-1)}, opset=11)
+    assert load(proto).trace((2, 3, 4)).outputs[0].shape == (2, 12)

@@ -30,6 +30,8 @@ def evaluate(operation: Operation, version: int, values: Sequence[np.ndarray | N
     >>> evaluate(Operation("Add", "sum", ("a", "b"), ("c",), {}), 17, [np.array([1, 2]), np.array(5)])
     (array([6, 7]),)
     """
+    if operation.op_type == "Unsqueeze" and "axes" in operation.attributes:  # before version 13, which the reference does not take
+        return (_unsqueezed(operation, values[0]),)
     onnx = onnx_package()
     from onnx.reference import ReferenceEvaluator
 
@@ -48,6 +50,14 @@ def evaluate(operation: Operation, version: int, values: Sequence[np.ndarray | N
         said = str(error).partition("\n")[0] or repr(error)
         raise OnnxError(f"{operation.op_type}: cannot be computed from ({shapes}): {said}") from error
     return tuple(np.asarray(result) for result in results)
+
+
+def _unsqueezed(operation: Operation, value: np.ndarray | None) -> np.ndarray:
+    axes = operation.attributes["axes"].value
+    try:
+        return np.expand_dims(np.asarray(value), tuple(axes))
+    except (ValueError, TypeError) as error:  # NumPy's AxisError is a ValueError
+        raise OnnxError(f"Unsqueeze: axes {axes} do not fit an input of shape {np.shape(value)}: {error}") from error
 
 
 def _value(onnx: Any, attribute: Attribute) -> Any:
