@@ -53,11 +53,11 @@ def evaluate(operation: Operation, version: int, values: Sequence[np.ndarray | N
 
 
 def _unsqueezed(operation: Operation, value: np.ndarray | None) -> np.ndarray:
-    axes = operation.attributes["axes"].value
+    axes, array = operation.attributes["axes"].value, np.asarray(value)
     try:
-        return np.expand_dims(np.asarray(value), tuple(axes))
+        return np.expand_dims(array, tuple(axes))
     except (ValueError, TypeError) as error:  # NumPy's AxisError is a ValueError
-        raise OnnxError(f"Unsqueeze: axes {axes} do not fit an input of shape {np.shape(value)}: {error}") from error
+        raise OnnxError(f"Unsqueeze: axes {axes} do not fit an input of shape {array.shape}: {error}") from error
 
 
 def _value(onnx: Any, attribute: Attribute) -> Any:
