@@ -10,6 +10,7 @@ import pytest
 
 import clconv
 from clconv import nn
+from clconv.errors import ArrayError
 from clconv.graph.parameter import Drawn, Parameter, draw_ahead
 from clconv.nn.init import LARGE, seeded
 
@@ -39,6 +40,12 @@ def test_what_is_loaded_over_is_never_drawn() -> None:
     assert layer.weight.value.all()
     with pytest.raises(AssertionError, match="drawn"):
         nn.Linear(256, WIDE, weight_init=refuse).state_dict()
+
+
+def test_a_draw_of_another_shape_is_refused() -> None:
+    layer = nn.Linear(256, WIDE, weight_init=lambda generator, shape: np.zeros(shape[::-1], np.float32))
+    with pytest.raises(ArrayError, match=rf"asked for an array of shape \({WIDE}, 256\), and gave one of \(256, {WIDE}\)"):
+        layer.state_dict()
 
 
 def test_everybody_gets_the_same_draw() -> None:

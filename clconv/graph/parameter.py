@@ -37,7 +37,10 @@ class Drawn:
         """The same array to everybody."""
         with self._lock:
             if self._value is None:
-                self._value = np.asarray(self._draw(), np.float32)
+                value = np.asarray(self._draw(), np.float32)
+                if value.shape != self.shape:
+                    raise ArrayError(f"an initialiser was asked for an array of shape {self.shape}, and gave one of {value.shape}")
+                self._value = value
             return self._value
 
 

@@ -92,7 +92,10 @@ class SideBySide:
                 was_aside = aside
             waits = [events[each] for each in after] or None
             if waits is None and aside:
-                begin = waits = begin or [cl.enqueue_marker(queue, wait_for=wait_for)]
+                if begin is None:
+                    begin = [cl.enqueue_marker(queue, wait_for=wait_for)]
+                    queue.flush()
+                waits = begin
             elif waits is None and not events:
                 waits = wait_for
             events.append(enqueue(side if aside else queue, launch.kernel, launch.global_size, launch.local_size, None, waits))
