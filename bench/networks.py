@@ -127,10 +127,13 @@ def from_file(path: str, batch: int = 1, without: Sequence[str] = ()) -> Subject
 
 
 class Inference:
-    """A compiled network and its inputs on the device; a call runs it and fetches the results as NumPy arrays."""
+    """A compiled network and its inputs on the device; a call runs it and fetches the results as NumPy arrays.
 
-    def __init__(self, subject: Subject, queue: Any, directory: str | None = None) -> None:
-        self.run: Run = compile(subject.network, subject.shapes, queue, kernels=directory)
+    On CPU devices it is one launch from the beginning, as it becomes when it is called often; not if `separate`.
+    """
+
+    def __init__(self, subject: Subject, queue: Any, directory: str | None = None, separate: bool = False) -> None:
+        self.run: Run = compile(subject.network, subject.shapes, queue, kernels=directory, persistent=not separate)
         self.inputs = [
             arrays.to_device(value, TensorSpec(value.shape), queue, name) for name, value in subject.inputs().items()
         ]  # fmt: skip
@@ -145,16 +148,17 @@ class Inference:
         return sum(self.run.memory.values())
 
 
-def bench_inference(subject: Subject, queue: Any, settings: Settings) -> Row:
+def bench_inference(subject: Subject, queue: Any, settings: Settings, separate: bool = False) -> Row:
     """From an array on the device to a NumPy array, everything included; rates count convolutions and matrix products as papers do."""
+    options = settings.directory, separate
     settings.tell(f"{subject.name}: compiling")
     traits = traits_of(queue.device)
     with Building() as building:
-        first = Inference(subject, queue, settings.directory)
+        first = Inference(subject, queue, *options)
         first()
     instances = [first]
     if settings.cold:
-        instances += [Inference(subject, queue, settings.directory) for _ in range(copies_for(first.bytes_held, queue.device) - 1)]
+        instances += [Inference(subject, queue, *options) for _ in range(copies_for(first.bytes_held, queue.device) - 1)]
     contestant = Contestant(
         algorithm="compiled",
         params="",

@@ -27,6 +27,7 @@ from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.algorithms.matmul_vector import MatmulVectorParams
 from clconv.algorithms.pool_strips import PoolStripsParams
 from clconv.algorithms.reduce_groups import ReduceGroupsParams
+from clconv.codegen.persistent import Member, join
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import render, template_names
 from clconv.device import XE, DeviceTraits
@@ -68,6 +69,16 @@ def kernel(algorithm: str, problem: Problem, device: DeviceTraits, call: int = 0
 
 def conv(algorithm: str, text: str, device: DeviceTraits, params: object, call: int = 0) -> KernelSource:
     return kernel(algorithm, parse(text), device, call, params)
+
+
+def joined(*launches: tuple[str, Problem]) -> KernelSource:
+    """The source of one launch that does the first of each algorithm's."""
+    members = []
+    for name, problem in launches:
+        call = prepare(BY_NAME[name], problem, CPU, BY_NAME[name].defaults(problem, CPU)).plan.calls[0]
+        places = {operand: (("arena", 0), 0) for _, operand in call.bindings if isinstance(operand, str)}
+        members.append(Member(render(call.source), call, places, ()))
+    return join(members).kernel.source
 
 
 MOMENTS = (("t0", "x0 - x1"), ("r0", "t0"), ("r1", "t0 * t0"))
@@ -197,6 +208,8 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "pool_rows.max": lambda: kernel("pool_rows", parse("maxpool n3c4i5x7f3x3s2p1"), CPU),
     "pool_rows.mean": lambda: kernel("pool_rows", parse("avgpool n3c4i5x7f3x3s2p1:nopad"), CPU),
     "window_copy.plain": lambda: kernel("window_copy", WindowProblem(SHAPE, (0, 0, 1, 1), (3, 17, 7, 9)), CPU),
+    "persistent.softmax_and_pool": lambda: joined(
+        ("softmax_rows", SoftmaxProblem((3, 17), 1)), ("pool_rows", parse("maxpool n3c4i5x7f3x3s2p1"))),
 }  # fmt: skip
 
 

@@ -52,12 +52,13 @@ def bench() -> None:
 @click.option("--light", metavar="NAME[,NAME..]", help="Topologies that the package onnx ships (resnet50,vgg19; all), with random weights.")
 @click.option("--without", metavar="OPERATOR[,..]", help="Of ONNX files, leave out these operators for everybody, such as LRN.")
 @click.option("--train", is_flag=True, help="Time a training step instead of inference.")
+@click.option("--separate", is_flag=True, help="Inference launch by launch, as each network begins, instead of as one launch.")
 @batches_option
 @size_option
 @common_options
 def network(
-    names: tuple[str, ...], files: tuple[str, ...], light: str | None, without: str | None, train: bool, batches: tuple[int, ...],
-    size: int | None, **options: Any,
+    names: tuple[str, ...], files: tuple[str, ...], light: str | None, without: str | None, train: bool, separate: bool,
+    batches: tuple[int, ...], size: int | None, **options: Any,
 ) -> None:  # fmt: skip
     """Time inference of each NETWORK (resnet18), or a training step of it (--train).
 
@@ -70,6 +71,8 @@ def network(
     changes in one step without dropout are compared with the rival's; 5 % of their length may be rounding, because maxima and ReLUs turn
     gradients one way or the other.
 
+    On a processor, a network is timed as one launch, which it becomes after 64 calls; building that comes before the first run.
+
     ONNX Runtime's LRN is slow: --without LRN compares AlexNet and Inception v1 without it.
     """
     sources = [*(("model", name) for name in names), *(("file", name) for name in files), *(("light", name) for name in light_names(light))]
@@ -77,6 +80,8 @@ def network(
         raise click.UsageError("give a NETWORK, --onnx FILE or --light NAME")
     if size and (files or light):
         raise click.UsageError("--size goes with a NETWORK; an ONNX file says its size")
+    if train and separate:
+        raise click.UsageError("--separate goes with inference: a training step is launch by launch")
     if without and names:
         raise click.UsageError("--without goes with --onnx and --light")
 
@@ -87,7 +92,7 @@ def network(
         for kind, name in sources:
             for batch in batches:
                 subject = subject_of(kind, name, batch, size, train, listed(without))
-                yield [(bench_training if train else bench_inference)(subject, queue, settings)]
+                yield [bench_training(subject, queue, settings) if train else bench_inference(subject, queue, settings, separate)]
 
     carry_out(options, run)
 

@@ -20,7 +20,7 @@ from clconv.graph.trace import Graph
 from clconv.graph.values import Value
 from clconv.problem import ReorderProblem
 from clconv.runtime.branched import Branched
-from clconv.runtime.executor import Place, PlacedStep
+from clconv.runtime.placed import Place, PlacedStep
 from clconv.tensor import PLAIN, Layout, Strided
 from clconv.tuning.select import choose
 
@@ -33,7 +33,8 @@ class Options:
     """How to compile: `algorithms` maps label patterns to algorithm names, `directory` holds edited templates, `passes` may be off;
     `reuse` prefers what is built already to what is better, so that another size need not build; `tuned` lets the tuning database decide
     where it can; `keep_weights` leaves parameters on the device when everything is prepared from them; `strict` allows straight sums
-    only; `max_bytes` is what all of it may take on the device, None for what the device has."""
+    only; `max_bytes` is what all of it may take on the device, None for what the device has; `persistent` makes a run one launch, at once
+    (True), never (False), or when it has been called often (None)."""
 
     algorithms: tuple[tuple[str, str], ...] = ()
     directory: str | None = None
@@ -43,6 +44,7 @@ class Options:
     keep_weights: bool = False
     strict: bool = False
     max_bytes: int | None = None
+    persistent: bool | None = None
 
 
 class Assembly:

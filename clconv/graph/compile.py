@@ -89,7 +89,7 @@ class Run:
         residents = [self._resident(parameter) for parameter in assembly.parameters]
         memory = assembly.memory.total, assembly.prepared_memory.total, assembly.constants, residents
         options = self.options.directory, self.options.keep_weights
-        executor = Executor(self.queue, steps, *memory, *options, assembly.branched)
+        executor = Executor(self.queue, steps, *memory, *options, assembly.branched, self.options.persistent)
         found = self._variants[(inputs, outputs)] = Variant(assembly, executor)
         while len(self._variants) > MOST_VARIANTS:
             del self._variants[next(key for key in self._variants if key != self._plain)]
@@ -277,7 +277,7 @@ class Run:
     def explain(self) -> str:
         """Which algorithm each operation got, why, and where tensors are reordered; estimates are marked as such."""
         assembly = self._main.assembly
-        text = explain(assembly.steps, assembly.notes, self.traits.label, self.memory)
+        text = explain(assembly.steps, assembly.notes, self.traits.label, self.memory) + "\n" + self._main.executor.promotion.note
         return text + "\nkernels that were built already go before better ones; run.retune() builds those" if self.options.reuse else text
 
     def profile(self, *inputs: Any, repeats: int = 10, scalars: Mapping[str, float] | None = None) -> Profile:
@@ -332,9 +332,10 @@ def compile_graph(
     keep_weights: bool = False,
     strict: bool = False,
     max_bytes: int | None = None,
+    persistent: bool | None = None,
 ) -> Run:
     """As `compile`, for a graph; `passes=False` leaves it as it was traced."""
-    options = Options(tuple((algorithms or {}).items()), kernels, passes, reuse, tuned, keep_weights, strict, max_bytes)
+    options = Options(tuple((algorithms or {}).items()), kernels, passes, reuse, tuned, keep_weights, strict, max_bytes, persistent)
     return _run(graph, queue or default_queue(), options)
 
 
@@ -361,6 +362,7 @@ def compile(
     keep_weights: bool = False,
     strict: bool = False,
     max_bytes: int | None = None,
+    persistent: bool | None = None,
 ) -> Run:
     """`net` made ready for inputs of `input_shape` (N, C, spatial...; a dict by name for several inputs) on `queue`'s device.
 
@@ -374,6 +376,9 @@ def compile(
     spreads a NaN or infinity of the input over the tiles that read it.
     `max_bytes` is what inputs, outputs, parameters and everything between them may take on the device, by default its whole memory: a
     network that asks for more is refused before any of it is allocated.
+    `persistent`, for a CPU device: all operations in one launch, whose threads need not sleep between two of them. The results are the
+    same, small networks gain most. It takes as long to build as all kernels together: True builds it now, False never, None in another
+    process of low priority once the run has been called 64 times. `explain` says what it came to.
     Several outputs come as a tuple.
 
     >>> run = compile(models.lenet5(), (1, 1, 28, 28))   # doctest: +SKIP
@@ -387,7 +392,7 @@ def compile(
     device_of(queue)
     shapes, known = tuple(node.shape for node in graph.inputs), compiled_before(net, queue.context, training)
     reuse = bool(known) and shapes not in known if reuse is None else reuse
-    options = Options(tuple((algorithms or {}).items()), kernels, True, reuse, tuned, keep_weights, strict, max_bytes)
+    options = Options(tuple((algorithms or {}).items()), kernels, True, reuse, tuned, keep_weights, strict, max_bytes, persistent)
     run = _run(graph, queue, options, net)
     known.add(shapes)
     return run

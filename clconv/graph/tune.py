@@ -103,7 +103,7 @@ def tune_graph(
 
 def compare(graph: Graph, queue: Any, seconds: float) -> tuple[list[float], list[float]]:
     """Seconds of runs without and with tuning, in turns for about `seconds`."""
-    runs = [Run(graph, queue, Options(tuned=tuned)) for tuned in (False, True)]
+    runs = [Run(graph, queue, Options(tuned=tuned, persistent=False)) for tuned in (False, True)]
     rng = np.random.default_rng(0)
     inputs = []
     for node in graph.inputs:

@@ -82,12 +82,19 @@ def shares(kernels: Sequence[RenderedKernel], companions: int) -> list[Sequence[
 
 
 class Companion:
-    """One of the processes, seen from here: it builds `kernels` and launches them as `rehearsals` say, the last one first."""
+    """One of the processes, seen from here: it builds `kernels` and launches them as `rehearsals` say, the last one first.
 
-    def __init__(self, traits: DeviceTraits, kernels: Sequence[RenderedKernel], rehearsals: Sequence[Rehearsal]) -> None:
+    A `humble` one leaves the processors to all others.
+    """
+
+    def __init__(
+        self, traits: DeviceTraits, kernels: Sequence[RenderedKernel], rehearsals: Sequence[Rehearsal], humble: bool = False
+    ) -> None:
         self._built: queues.SimpleQueue[None] = queues.SimpleQueue()
+        self.is_over = self.has_succeeded = False
         job = {
             "traits": asdict(traits),
+            "humble": humble,
             "kernels": [(kernel.symbol, kernel.text) for kernel in kernels],
             "rehearsals": [asdict(rehearsal) for rehearsal in rehearsals if rehearsal.nbytes <= MOST_BYTES],
         }
@@ -106,10 +113,12 @@ class Companion:
                 process.stdout.readline()
                 self._built.put(None)
                 process.stdout.read()  # to its end
+            self.has_succeeded = process.returncode == 0
             log.debug("companion: ended with code %s", process.returncode)
         except OSError as error:
             log.debug("companion: of no help: %s", error)
         finally:
+            self.is_over = True
             self._built.put(None)
 
     def meet(self) -> None:
@@ -122,6 +131,8 @@ def main() -> None:
     """The process itself. It leaves when the one that started it does."""
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    if job["humble"] and hasattr(os, "nice"):
+        os.nice(19)
     queue = queue_like(traits_from(job["traits"]))
     kernels = [RenderedKernel(symbol, text, (), KernelSource("", "")) for symbol, text in job["kernels"]]
     built = programs_for(queue.context, queue.device).kernels(kernels)

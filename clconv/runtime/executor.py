@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyopencl as cl
 
-from clconv.codegen.plan import Plan
+from clconv.codegen.persistent import Joined, Region
 from clconv.codegen.render import RenderedKernel, check_directory
 from clconv.device import DeviceTraits
 from clconv.errors import TemplateError
@@ -18,39 +19,15 @@ from clconv.runtime.companion import Companion, Rehearsal, most_companions, shar
 from clconv.runtime.context import traits_of
 from clconv.runtime.failure import device_error, reported, size_text
 from clconv.runtime.launch import Launch, bind, check_bindings
+from clconv.runtime.persistent import Persistent, joined
+from clconv.runtime.placed import Place, PlacedStep
 from clconv.runtime.programs import Programs, programs_for, statistics
+from clconv.runtime.promotion import Promotion
 from clconv.runtime.resident import Resident, is_in_order
 from clconv.runtime.texts import rendered_text
 from clconv.runtime.transfer import upload
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an operand lives: `region` is arena, prepared, constant, resident, input or output; `index` counts within the last four."""
-
-    region: str
-    index: int = 0
-    offset: int = 0
-    nbytes: int = 0
-
-
-@dataclass(frozen=True)
-class PlacedStep:
-    """A plan with its operands' places. Without a plan, the step fills its outputs with zeros (reductions over nothing).
-
-    `writes` numbers the parameters whose memory the step changes; `algorithm` is the one that made the plan.
-    """
-
-    label: str
-    text: str
-    plan: Plan | None
-    operands: Mapping[str, Place]
-    outputs: tuple[str, ...]
-    prepared: bool = False
-    writes: tuple[int, ...] = ()
-    algorithm: str = ""
 
 
 @dataclass
@@ -91,6 +68,7 @@ class Executor:
         directory: str | None = None,
         keep_weights: bool = False,
         branched: Branched | None = None,
+        persistent: bool | None = False,
     ) -> None:
         check_directory(directory)
         self.queue = queue
@@ -117,6 +95,10 @@ class Executor:
             counts = [len(self._launches_of(step)) for step in self.steps if not step.prepared]
             with reported("make a queue for branches", queue.device):
                 self._beside = SideBySide(queue, branched, counts)
+        programs = programs_for(queue.context, queue.device)
+        running = [step for step in self.steps if not step.prepared]
+        join = partial(joined, running, branched, self.traits, directory)
+        self.promotion = Promotion(join, self._bind_joined, programs, self.traits, persistent)
         self._writes = [step.writes for step in self.steps if not step.prepared for _ in self._launches_of(step)]
 
     def _allocate(self, nbytes: int, what: str) -> cl.Buffer:
@@ -195,6 +177,16 @@ class Executor:
             programs.kernels(share, commands)
         return texts
 
+    def _bind_joined(self, whole: Joined) -> Persistent:
+        return Persistent(self.queue, whole, programs_for(self.queue.context, self.queue.device), self._region)
+
+    def _region(self, region: Region) -> cl.Buffer | None:
+        """All of the memory that places in this region and of this index are in; None for what comes with each run."""
+        name, index = region
+        if name in ("arena", "prepared"):
+            return self._arena if name == "arena" else self._prepared
+        return self._memory(Place(name, index))
+
     @property
     def launches(self) -> list[Launch]:
         """The kernels of a run in order, as bound for the last one."""
@@ -202,8 +194,8 @@ class Executor:
 
     @property
     def launch_count(self) -> int:
-        """Launches of a run, without those that only follow a change of parameters."""
-        return len(self._run)
+        """Launches of a run, without those that only follow a change of parameters; 1 when all of them have become one."""
+        return len(self._run) if self.promotion.persistent is None else 1
 
     @property
     def scalar_names(self) -> tuple[str, ...]:
@@ -244,7 +236,13 @@ class Executor:
         """
         self.written.clear()
         self._set_external(external)
-        self._last = self._enqueue(self._run, self._waits(wait_for, self._held), external, None if in_turn else self._beside)
+        waits = self._waits(wait_for, self._held)
+        persistent = None if in_turn else self.promotion.current()
+        if persistent is not None:
+            with reported("launch all operations as one", self.queue.device):
+                self._last = persistent.enqueue(external, waits)
+        else:
+            self._last = self._enqueue(self._run, waits, external, None if in_turn else self._beside)
         if self._last is not None:
             latest = (self.queue, self._last)
             for index in self._held:

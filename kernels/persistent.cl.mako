@@ -1,0 +1,81 @@
+## persistent.cl.mako -- all launches of a run as one, whose work-groups stay until everything is done ("persistent threads").
+##
+## A work-item, alone in its group, takes one ticket after the other: a ticket is one work-item of one of the launches, which are numbered
+## in order. Before it computes the item, it waits until the launches that this one waits for are done. A ticket that was taken is with
+## a work-group that runs, and waits for lower tickets only: so the lowest that is not done can always go on, on however many processors,
+## in whatever order the groups begin.
+##
+## Index space: as many work-items as should work at once; more do not hurt, and fewer compute the same.
+##
+## Header constants: HEAD, numbers in the table for a launch, at the places KERNEL (which of the kernels), FIRST (its first ticket), ITEMS
+##     and ITEMS_X, ITEMS_Y, ITEMS_Z (work-items in all, and in each dimension), NUMBERS, PLACES and WAITS (where in the table its kernel's
+##     numbers, pairs of region and byte, and the launches that it waits for begin), WAIT_COUNT. APART: how far counters lie apart,
+##     so that no two share a cache line.
+## Render arguments: kernels: (symbol, the kernel as a function of its index space and its arguments, kinds of the arguments); regions: how many.
+<%page args="kernels, regions"/>\
+#define get_global_id(axis) ((axis) == 0 ? item_x : (axis) == 1 ? item_y : item_z)
+#define get_global_size(axis) ((axis) == 0 ? items_x : (axis) == 1 ? items_y : items_z)
+
+% for _, text, _ in kernels:
+${text}
+% endfor
+#undef get_global_id
+#undef get_global_size
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void persistent(
+    % for i in range(regions):
+    __global char *region${i},
+    % endfor
+    __global const int *restrict table,
+    __global int *counters,        // all 0: tickets taken, groups that are through, and for each launch the items that are done
+    __local char *scratch,
+    const int launches, const int tickets)
+{
+    __global char *regions[] = {${", ".join(f"region{i}" for i in range(regions))}};
+    volatile __global int *taken = counters, *through = counters + APART, *done = counters + 2 * APART;
+    int launch = 0;
+    for (;;) {
+        const int ticket = atomic_inc(taken);
+        if (ticket >= tickets) break;
+        while (ticket >= table[launch * HEAD + FIRST] + table[launch * HEAD + ITEMS]) ++launch;
+        __global const int *head = table + launch * HEAD;
+        __global const int *numbers = table + head[NUMBERS];
+        __global const int *places = table + head[PLACES];
+        __global const int *waits = table + head[WAITS];
+        for (int i = 0; i < head[WAIT_COUNT]; ++i)
+            while (done[waits[i] * APART] < table[waits[i] * HEAD + ITEMS]) {}
+        mem_fence(CLK_GLOBAL_MEM_FENCE);
+        const int item = ticket - head[FIRST];
+        const size_t items_x = head[ITEMS_X], items_y = head[ITEMS_Y], items_z = head[ITEMS_Z];
+        const size_t item_x = item % items_x, item_y = item / items_x % items_y, item_z = item / (items_x * items_y);
+        switch (head[KERNEL]) {
+        % for number, (symbol, _, kinds) in enumerate(kernels):
+        case ${number}:
+<%
+    arguments, numbers, places = [], 0, 0
+    for kind in kinds:
+        if kind == "buffer":
+            arguments.append(f"(__global void *)(regions[places[{places}]] + places[{places + 1}])")
+            places += 2
+        else:
+            number = f"numbers[{numbers}]"
+            arguments.append({"float": f"as_float({number})", "local": f"(__local void *)(scratch + {number})"}.get(kind, number))
+            numbers += 1
+%>\
+            ${symbol}(item_x, item_y, item_z, items_x, items_y, items_z,
+                ${", ".join(arguments)});
+            break;
+        % endfor
+        }
+        mem_fence(CLK_GLOBAL_MEM_FENCE);
+        atomic_inc(done + launch * APART);
+    }
+    // The last group leaves the counters as it found them.
+    if (atomic_inc(through) == (int)get_global_size(0) - 1) {
+        for (int i = 0; i < launches; ++i)
+            done[i * APART] = 0;
+        *through = 0;
+        *taken = 0;
+    }
+}

@@ -1,0 +1,301 @@
+// persistent
+#define APART 16
+#define FIRST 1
+#define HEAD 10
+#define ITEMS 2
+#define ITEMS_X 3
+#define ITEMS_Y 4
+#define ITEMS_Z 5
+#define KERNEL 0
+#define NUMBERS 6
+#define PLACES 7
+#define WAITS 8
+#define WAIT_COUNT 9
+#define real float
+#define LOAD(p, i) ((p)[i])
+#define STORE(p, i, v) ((p)[i] = (v))
+#define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
+#define persistent persistent_dfc6ae1f7447
+
+#define get_global_id(axis) ((axis) == 0 ? item_x : (axis) == 1 ? item_y : item_z)
+#define get_global_size(axis) ((axis) == 0 ? items_x : (axis) == 1 ? items_y : items_z)
+
+// softmax_rows
+#define BLOCK 8
+#define LOADU(p, i) (*(__global const loose *)((p) + (i)))
+#define STOREU(p, i, v) (*(__global loose *)((p) + (i)) = (v))
+#define real float
+#define LOAD(p, i) ((p)[i])
+#define STORE(p, i, v) ((p)[i] = (v))
+#define vec float8
+#define LOADV(p, i) (*(__global const vec *)((p) + (i)))
+#define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
+#define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
+#define softmax_rows softmax_rows_aaa1ecb505be
+
+static void softmax_rows(const size_t item_x, const size_t item_y, const size_t item_z, const size_t items_x, const size_t items_y, const size_t items_z, 
+    __global const real *restrict x,   // line_count, length, inner
+    __global real *restrict y,
+    const int lines_per_item,
+    const int line_count, const int length)
+{
+    typedef vec loose __attribute__((aligned(4)));   // lines start at any element
+    const int first = (int)get_global_id(0) * lines_per_item;
+    for (int line = first; line < min(first + lines_per_item, line_count); ++line) {
+        __global const real *from = x + line * length;
+        __global real *to = y + line * length;
+        int i;
+        float most = -INFINITY;
+        i = 0;
+        vec most_lanes = (vec)(-INFINITY);
+        for (; i + BLOCK <= length; i += BLOCK) {
+            const vec v = LOADU(from, i);
+            most_lanes = v > most_lanes ? v : most_lanes;
+        }
+        for (; i < length; ++i) {
+            const float v = LOAD(from, i);
+            most = v > most ? v : most;
+        }
+        for (int lane = 0; lane < BLOCK; ++lane) {
+            const float v = ((float *)&most_lanes)[lane];
+            most = v > most ? v : most;
+        }
+        float total = 0.0f;
+        i = 0;
+        vec total_lanes = (vec)(0.0f);
+        for (; i + BLOCK <= length; i += BLOCK) {
+            const vec v = LOADU(from, i);
+            total_lanes = total_lanes + exp(v - most);
+        }
+        for (; i < length; ++i) {
+            const float v = LOAD(from, i);
+            total = total + exp(v - most);
+        }
+        for (int lane = 0; lane < BLOCK; ++lane) {
+            const float v = ((float *)&total_lanes)[lane];
+            total = total + v;
+        }
+        i = 0;
+        for (; i + BLOCK <= length; i += BLOCK) {
+            const vec v = LOADU(from, i);
+            STOREU(to, i, exp(v - most) / total);
+        }
+        for (; i < length; ++i) {
+            const float v = LOAD(from, i);
+            STORE(to, i, exp(v - most) / total);
+        }
+    }
+}
+
+#undef BLOCK
+#undef LOADU
+#undef STOREU
+#undef real
+#undef LOAD
+#undef STORE
+#undef vec
+#undef LOADV
+#undef STOREV
+#undef WORK_GROUP
+#undef softmax_rows
+
+// pool_rows
+#define COMBINE(a, v) ((v) > (a) || (v) != (v) ? (v) : (a))
+#define COPIED 4112
+#define DILATION_H 1
+#define DILATION_W 1
+#define IDENTITY (-INFINITY)
+#define KERNEL_H 3
+#define KERNEL_W 3
+#define LANES 8
+#define LANE_IDS ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
+#define PAD_H 1
+#define PAD_W 1
+#define REACH_H 3
+#define REACH_W 3
+#define READ(p) (((__global const struct __attribute__((packed)) { float8 all; } *)(p))->all)
+#define READ_LANES(p) (((const struct __attribute__((packed)) { float8 all; } *)(p))->all)
+#define READ_STAGED(p) (((__global const struct __attribute__((packed)) { float8 all; } *)(p))->all)
+#define STRIDE_H 2
+#define STRIDE_W 2
+#define WRITE(v, p) (((__global struct __attribute__((packed)) { float8 all; } *)(p))->all = (v))
+#define WRITE_LANES(v, p) (((__private struct __attribute__((packed)) { float8 all; } *)(p))->all = (v))
+#define mask int8
+#define vec float8
+#define real float
+#define LOAD(p, i) ((p)[i])
+#define STORE(p, i, v) ((p)[i] = (v))
+#define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
+#define pool_rows pool_rows_bde163c3e510
+
+static void pool_rows(const size_t item_x, const size_t item_y, const size_t item_z, const size_t items_x, const size_t items_y, const size_t items_z, 
+    __global const real *restrict x,   // planes, height, width
+    __global real *restrict y,         // planes, p_count, q_count
+    const int height, const int width,
+    const int p_count, const int q_count,
+    const int pitch, const int phase,       // elements of a row of the copy, and of one residue
+    const int size,                         // elements of x
+    const int tasks, const int tasks_each)  // bands in all; those of a work-item
+{
+    float line[COPIED];
+    for (int i = 0; i < STRIDE_W * phase; ++i) line[i] = IDENTITY;
+    const int read = (q_count - 1) * STRIDE_W + REACH_W - PAD_W;
+    const int inner = width < read ? width : read;
+    const int task0 = (int)get_global_id(0) * tasks_each;
+    const int task_end = task0 + tasks_each < tasks ? task0 + tasks_each : tasks;
+    const int end = task_end * q_count;
+    for (int task = task0; task < task_end; ++task) {
+        const int plane = task / p_count;
+        const int top = (task - plane * p_count) * STRIDE_H - PAD_H;
+        const int begin = top < 0 ? (-top + DILATION_H - 1) / DILATION_H : 0;
+        const int rest = (height - top + DILATION_H - 1) / DILATION_H;
+        const int count = (rest < KERNEL_H ? rest : KERNEL_H) - begin;   // rows of the map in the windows
+        if (count <= 0) {
+            for (int i = 0; i < STRIDE_W * phase; ++i) line[i] = IDENTITY;
+        } else {
+            const int from = (plane * height + top + begin * DILATION_H) * width;
+            int c = 0;
+            for (; c < inner && c <= size - 2 * LANES - (from + (count - 1) * DILATION_H * width); c += 2 * LANES) {
+                vec near = READ(x + from + 0 * DILATION_H * width + c);
+                for (int r = 1; r < count; ++r) {
+                    const vec more = READ(x + from + r * DILATION_H * width + c);
+                    near = COMBINE(near, more);
+                }
+                vec far = READ(x + from + 0 * DILATION_H * width + c + LANES);
+                for (int r = 1; r < count; ++r) {
+                    const vec more = READ(x + from + r * DILATION_H * width + c + LANES);
+                    far = COMBINE(far, more);
+                }
+                const vec even = (vec)(near.even, far.even), odd = (vec)(near.odd, far.odd);
+                WRITE_LANES(2 * LANE_IDS < (mask)(inner - c) ? even : (vec)(IDENTITY), line + PAD_W % 2 * phase + (PAD_W + c) / 2);
+                WRITE_LANES(2 * LANE_IDS + 1 < (mask)(inner - c) ? odd : (vec)(IDENTITY), line + (PAD_W + 1) % 2 * phase + (PAD_W + 1 + c) / 2);
+            }
+            for (; c < inner; ++c) {
+                float value = LOAD(x + from, 0 * DILATION_H * width + c);
+                for (int r = 1; r < count; ++r) {
+                    const float more = LOAD(x + from, r * DILATION_H * width + c);
+                    value = COMBINE(value, more);
+                }
+                line[(PAD_W + c) % STRIDE_W * phase + (PAD_W + c) / STRIDE_W] = value;
+            }
+        }
+        {
+            const int row_at = task * q_count;
+            for (int q = 0; q < q_count; q += LANES) {
+                const int at = row_at + q;
+                const int whole = at <= end - LANES;
+                const int live = q_count - q < LANES ? q_count - q : LANES;
+                vec value;
+                value = READ_LANES(line + q);
+                #pragma unroll
+                for (int s = 1; s < KERNEL_W; ++s) {
+                    const vec more = READ_LANES(line + s * DILATION_W % STRIDE_W * phase + s * DILATION_W / STRIDE_W + q);
+                    value = COMBINE(value, more);
+                }
+                if (whole) {
+                    WRITE(value, y + at);
+                } else {
+                    float rest[LANES];
+                    WRITE_LANES(value, rest);
+                    for (int i = 0; i < live; ++i) STORE(y, at + i, rest[i]);
+                }
+            }
+        }
+    }
+}
+
+#undef COMBINE
+#undef COPIED
+#undef DILATION_H
+#undef DILATION_W
+#undef IDENTITY
+#undef KERNEL_H
+#undef KERNEL_W
+#undef LANES
+#undef LANE_IDS
+#undef PAD_H
+#undef PAD_W
+#undef REACH_H
+#undef REACH_W
+#undef READ
+#undef READ_LANES
+#undef READ_STAGED
+#undef STRIDE_H
+#undef STRIDE_W
+#undef WRITE
+#undef WRITE_LANES
+#undef mask
+#undef vec
+#undef real
+#undef LOAD
+#undef STORE
+#undef WORK_GROUP
+#undef pool_rows
+
+#undef get_global_id
+#undef get_global_size
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void persistent(
+    __global char *region0,
+    __global const int *restrict table,
+    __global int *counters,        // all 0: tickets taken, groups that are through, and for each launch the items that are done
+    __local char *scratch,
+    const int launches, const int tickets)
+{
+    __global char *regions[] = {region0};
+    volatile __global int *taken = counters, *through = counters + APART, *done = counters + 2 * APART;
+    int launch = 0;
+    for (;;) {
+        const int ticket = atomic_inc(taken);
+        if (ticket >= tickets) break;
+        while (ticket >= table[launch * HEAD + FIRST] + table[launch * HEAD + ITEMS]) ++launch;
+        __global const int *head = table + launch * HEAD;
+        __global const int *numbers = table + head[NUMBERS];
+        __global const int *places = table + head[PLACES];
+        __global const int *waits = table + head[WAITS];
+        for (int i = 0; i < head[WAIT_COUNT]; ++i)
+            while (done[waits[i] * APART] < table[waits[i] * HEAD + ITEMS]) {}
+        mem_fence(CLK_GLOBAL_MEM_FENCE);
+        const int item = ticket - head[FIRST];
+        const size_t items_x = head[ITEMS_X], items_y = head[ITEMS_Y], items_z = head[ITEMS_Z];
+        const size_t item_x = item % items_x, item_y = item / items_x % items_y, item_z = item / (items_x * items_y);
+        switch (head[KERNEL]) {
+        case 0:
+            softmax_rows_aaa1ecb505be(item_x, item_y, item_z, items_x, items_y, items_z,
+                (__global void *)(regions[places[0]] + places[1]), (__global void *)(regions[places[2]] + places[3]), numbers[0], numbers[1], numbers[2]);
+            break;
+        case 1:
+            pool_rows_bde163c3e510(item_x, item_y, item_z, items_x, items_y, items_z,
+                (__global void *)(regions[places[0]] + places[1]), (__global void *)(regions[places[2]] + places[3]), numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6], numbers[7], numbers[8]);
+            break;
+        }
+        mem_fence(CLK_GLOBAL_MEM_FENCE);
+        atomic_inc(done + launch * APART);
+    }
+    // The last group leaves the counters as it found them.
+    if (atomic_inc(through) == (int)get_global_size(0) - 1) {
+        for (int i = 0; i < launches; ++i)
+            done[i * APART] = 0;
+        *through = 0;
+        *taken = 0;
+    }
+}
+
+#undef APART
+#undef FIRST
+#undef HEAD
+#undef ITEMS
+#undef ITEMS_X
+#undef ITEMS_Y
+#undef ITEMS_Z
+#undef KERNEL
+#undef NUMBERS
+#undef PLACES
+#undef WAITS
+#undef WAIT_COUNT
+#undef real
+#undef LOAD
+#undef STORE
+#undef WORK_GROUP
+#undef persistent
