@@ -7,20 +7,26 @@
 ##
 ## Index space: as many work-items as should work at once; more do not hurt, and fewer compute the same.
 ##
-## Header constants: HEAD, numbers in the table for a launch, at the places KERNEL (which of the kernels), FIRST (its first ticket), ITEMS
-##     and ITEMS_X, ITEMS_Y, ITEMS_Z (work-items in all, and in each dimension), NUMBERS, PLACES and WAITS (where in the table its kernel's
-##     numbers, pairs of region and byte, and the launches that it waits for begin), WAIT_COUNT. APART: how far counters lie apart,
-##     so that no two share a cache line.
+## Header constants: LAUNCH_SIZE, numbers in the table for a launch, at the places LAUNCH_KERNEL (which of the kernels), LAUNCH_FIRST (its
+##     first ticket), LAUNCH_ITEMS and LAUNCH_ITEMS_X, _Y, _Z (work-items in all, and in each dimension), LAUNCH_NUMBERS, LAUNCH_PLACES and
+##     LAUNCH_WAITS (where in the table its kernel's numbers, pairs of region and byte, and the launches that it waits for begin),
+##     LAUNCH_WAIT_COUNT. COUNTER_STEP: how far counters lie apart, so that no two share a cache line.
 ## Render arguments: kernels: (symbol, the kernel as a function of its index space and its arguments, kinds of the arguments); regions: how many.
 <%page args="kernels, regions"/>\
 #define get_global_id(axis) ((axis) == 0 ? item_x : (axis) == 1 ? item_y : item_z)
 #define get_global_size(axis) ((axis) == 0 ? items_x : (axis) == 1 ? items_y : items_z)
+#define get_group_id(axis) get_global_id(axis)
+#define get_num_groups(axis) get_global_size(axis)
+#define get_local_id(axis) ((size_t)0)
+#define get_local_size(axis) ((size_t)1)
+#define barrier(fence)
 
 % for _, text, _ in kernels:
 ${text}
 % endfor
-#undef get_global_id
-#undef get_global_size
+% for name in ("get_global_id", "get_global_size", "get_group_id", "get_num_groups", "get_local_id", "get_local_size", "barrier"):
+#undef ${name}
+% endfor
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void persistent(
@@ -33,23 +39,23 @@ void persistent(
     const int launches, const int tickets)
 {
     __global char *regions[] = {${", ".join(f"region{i}" for i in range(regions))}};
-    volatile __global int *taken = counters, *through = counters + APART, *done = counters + 2 * APART;
+    volatile __global int *taken = counters, *through = counters + COUNTER_STEP, *done = counters + 2 * COUNTER_STEP;
     int launch = 0;
     for (;;) {
         const int ticket = atomic_inc(taken);
         if (ticket >= tickets) break;
-        while (ticket >= table[launch * HEAD + FIRST] + table[launch * HEAD + ITEMS]) ++launch;
-        __global const int *head = table + launch * HEAD;
-        __global const int *numbers = table + head[NUMBERS];
-        __global const int *places = table + head[PLACES];
-        __global const int *waits = table + head[WAITS];
-        for (int i = 0; i < head[WAIT_COUNT]; ++i)
-            while (done[waits[i] * APART] < table[waits[i] * HEAD + ITEMS]) {}
+        while (ticket >= table[launch * LAUNCH_SIZE + LAUNCH_FIRST] + table[launch * LAUNCH_SIZE + LAUNCH_ITEMS]) ++launch;
+        __global const int *head = table + launch * LAUNCH_SIZE;
+        __global const int *numbers = table + head[LAUNCH_NUMBERS];
+        __global const int *places = table + head[LAUNCH_PLACES];
+        __global const int *waits = table + head[LAUNCH_WAITS];
+        for (int i = 0; i < head[LAUNCH_WAIT_COUNT]; ++i)
+            while (done[waits[i] * COUNTER_STEP] < table[waits[i] * LAUNCH_SIZE + LAUNCH_ITEMS]) {}
         mem_fence(CLK_GLOBAL_MEM_FENCE);
-        const int item = ticket - head[FIRST];
-        const size_t items_x = head[ITEMS_X], items_y = head[ITEMS_Y], items_z = head[ITEMS_Z];
+        const int item = ticket - head[LAUNCH_FIRST];
+        const size_t items_x = head[LAUNCH_ITEMS_X], items_y = head[LAUNCH_ITEMS_Y], items_z = head[LAUNCH_ITEMS_Z];
         const size_t item_x = item % items_x, item_y = item / items_x % items_y, item_z = item / (items_x * items_y);
-        switch (head[KERNEL]) {
+        switch (head[LAUNCH_KERNEL]) {
         % for number, (symbol, _, kinds) in enumerate(kernels):
         case ${number}:
 <%
@@ -64,17 +70,17 @@ void persistent(
             numbers += 1
 %>\
             ${symbol}(item_x, item_y, item_z, items_x, items_y, items_z,
-                ${", ".join(arguments)});
+                ${(",\n" + 16 * " ").join(", ".join(arguments[i : i + 8]) for i in range(0, len(arguments), 8))});
             break;
         % endfor
         }
         mem_fence(CLK_GLOBAL_MEM_FENCE);
-        atomic_inc(done + launch * APART);
+        atomic_inc(done + launch * COUNTER_STEP);
     }
     // The last group leaves the counters as it found them.
     if (atomic_inc(through) == (int)get_global_size(0) - 1) {
         for (int i = 0; i < launches; ++i)
-            done[i * APART] = 0;
+            done[i * COUNTER_STEP] = 0;
         *through = 0;
         *taken = 0;
     }

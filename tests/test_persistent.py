@@ -96,8 +96,11 @@ def test_any_number_of_workers_gets_to_the_end(workers: int) -> None:
     ("change", "sentence"),
     [
         (member("conv", (1, 1, 1), x="a", seed=Scalar("seed")), "only known when a run begins"),
-        (member("conv", (1, 1, 1), extra="barrier(CLK_LOCAL_MEM_FENCE);", x="a"), "groups of work-items"),
-        (replace(MEMBERS[0], call=replace(MEMBERS[0].call, source=KernelSource("a", "conv", group=(64, 1, 1)))), "groups of work-items"),
+        (member("conv", (1, 1, 1), extra="__local float shared[64];", x="a"), "local memory of its own"),
+        (
+            replace(MEMBERS[0], call=replace(MEMBERS[0].call, source=KernelSource("a", "conv", group=(64, 1, 1)))),
+            "groups of 64 x 1 x 1 work-items",
+        ),
         (replace(MEMBERS[0], places={"a": (("arena", 0), 1 << 31)}), "2 GiB"),
         (replace(MEMBERS[0], places={str(i): (("resident", i), 0) for i in range(101)}), "more than 100 pieces"),
     ],
@@ -105,10 +108,6 @@ def test_any_number_of_workers_gets_to_the_end(workers: int) -> None:
 def test_what_cannot_be_joined_is_said(change: Member, sentence: str) -> None:
     assert why_not(MEMBERS) is None
     assert sentence in (why_not([MEMBERS[0], change]) or "")
-
-
-def test_a_barrier_in_a_comment_is_none() -> None:
-    assert why_not([member("conv", (1, 1, 1), extra="// no barrier() is needed\n", x="a")]) is None
 
 
 class Branches(nn.Module):

@@ -21,7 +21,7 @@ LOCAL_ALIGNMENT = 128
 MOST_REGIONS = 100
 """A device need not take more than 1024 bytes of arguments."""
 INDEX_SPACE = ", ".join(f"const size_t item{what}" for what in ("_x", "_y", "_z", "s_x", "s_y", "s_z"))
-GROUP_FUNCTIONS = re.compile(r"\b(barrier|get_local_id|get_local_size|get_group_id|get_num_groups)\s*\(")
+LOCAL_ARRAY = re.compile(r"\b__local\s+\w+\s+\w+\s*\[")
 KINDS = ("buffer", "local", "int", "uint", "float")
 
 Region = tuple[str, int]
@@ -60,8 +60,10 @@ def why_not(members: Sequence[Member]) -> str | None:
     """A sentence why these launches cannot be one, None if they can."""
     for member in members:
         source, kernel = member.call.source, member.kernel
-        if any(size != 1 for size in source.group) or GROUP_FUNCTIONS.search(_code(kernel.text)):
-            return f"{source.entry} works in groups of work-items"
+        if any(size != 1 for size in source.group):
+            return f"{source.entry} works in groups of {' x '.join(map(str, source.group))} work-items"
+        if LOCAL_ARRAY.search(kernel.text):
+            return f"{source.entry} declares local memory of its own"
         if any(isinstance(value, Scalar) for _, value in member.call.bindings):
             return f"{source.entry} takes numbers that are only known when a run begins"
         for argument in kernel.arguments:
@@ -92,7 +94,7 @@ def join(members: Sequence[Member]) -> Joined:
         heads.append([*head, len(member.waits)])
         tickets += items
         local_bytes = max(local_bytes, used)
-    constants = {name: place for place, name in enumerate(HEAD)} | {"HEAD": len(HEAD), "APART": APART}
+    constants = {f"LAUNCH_{name}": place for place, name in enumerate(HEAD)} | {"LAUNCH_SIZE": len(HEAD), "COUNTER_STEP": APART}
     functions = tuple((kernel.symbol, as_function(kernel), tuple(argument.kind for argument in kernel.arguments)) for kernel in kernels)
     source = KernelSource("persistent", "persistent", names(constants), names(kernels=functions, regions=len(regions)))
     table = tuple(number for head in heads for number in head) + tuple(tail)
@@ -137,8 +139,3 @@ def as_function(kernel: RenderedKernel) -> str:
     )
     assert count == 1, f"{kernel.symbol} has {count} signatures"
     return text
-
-
-def _code(text: str) -> str:
-    """OpenCL C without its comments."""
-    return re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.S)

@@ -1,24 +1,29 @@
 // persistent
-#define APART 16
-#define FIRST 1
-#define HEAD 10
-#define ITEMS 2
-#define ITEMS_X 3
-#define ITEMS_Y 4
-#define ITEMS_Z 5
-#define KERNEL 0
-#define NUMBERS 6
-#define PLACES 7
-#define WAITS 8
-#define WAIT_COUNT 9
+#define COUNTER_STEP 16
+#define LAUNCH_FIRST 1
+#define LAUNCH_ITEMS 2
+#define LAUNCH_ITEMS_X 3
+#define LAUNCH_ITEMS_Y 4
+#define LAUNCH_ITEMS_Z 5
+#define LAUNCH_KERNEL 0
+#define LAUNCH_NUMBERS 6
+#define LAUNCH_PLACES 7
+#define LAUNCH_SIZE 10
+#define LAUNCH_WAITS 8
+#define LAUNCH_WAIT_COUNT 9
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define persistent persistent_dfc6ae1f7447
+#define persistent persistent_0217efe4616e
 
 #define get_global_id(axis) ((axis) == 0 ? item_x : (axis) == 1 ? item_y : item_z)
 #define get_global_size(axis) ((axis) == 0 ? items_x : (axis) == 1 ? items_y : items_z)
+#define get_group_id(axis) get_global_id(axis)
+#define get_num_groups(axis) get_global_size(axis)
+#define get_local_id(axis) ((size_t)0)
+#define get_local_size(axis) ((size_t)1)
+#define barrier(fence)
 
 // softmax_rows
 #define BLOCK 8
@@ -234,6 +239,11 @@ static void pool_rows(const size_t item_x, const size_t item_y, const size_t ite
 
 #undef get_global_id
 #undef get_global_size
+#undef get_group_id
+#undef get_num_groups
+#undef get_local_id
+#undef get_local_size
+#undef barrier
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void persistent(
@@ -244,56 +254,57 @@ void persistent(
     const int launches, const int tickets)
 {
     __global char *regions[] = {region0};
-    volatile __global int *taken = counters, *through = counters + APART, *done = counters + 2 * APART;
+    volatile __global int *taken = counters, *through = counters + COUNTER_STEP, *done = counters + 2 * COUNTER_STEP;
     int launch = 0;
     for (;;) {
         const int ticket = atomic_inc(taken);
         if (ticket >= tickets) break;
-        while (ticket >= table[launch * HEAD + FIRST] + table[launch * HEAD + ITEMS]) ++launch;
-        __global const int *head = table + launch * HEAD;
-        __global const int *numbers = table + head[NUMBERS];
-        __global const int *places = table + head[PLACES];
-        __global const int *waits = table + head[WAITS];
-        for (int i = 0; i < head[WAIT_COUNT]; ++i)
-            while (done[waits[i] * APART] < table[waits[i] * HEAD + ITEMS]) {}
+        while (ticket >= table[launch * LAUNCH_SIZE + LAUNCH_FIRST] + table[launch * LAUNCH_SIZE + LAUNCH_ITEMS]) ++launch;
+        __global const int *head = table + launch * LAUNCH_SIZE;
+        __global const int *numbers = table + head[LAUNCH_NUMBERS];
+        __global const int *places = table + head[LAUNCH_PLACES];
+        __global const int *waits = table + head[LAUNCH_WAITS];
+        for (int i = 0; i < head[LAUNCH_WAIT_COUNT]; ++i)
+            while (done[waits[i] * COUNTER_STEP] < table[waits[i] * LAUNCH_SIZE + LAUNCH_ITEMS]) {}
         mem_fence(CLK_GLOBAL_MEM_FENCE);
-        const int item = ticket - head[FIRST];
-        const size_t items_x = head[ITEMS_X], items_y = head[ITEMS_Y], items_z = head[ITEMS_Z];
+        const int item = ticket - head[LAUNCH_FIRST];
+        const size_t items_x = head[LAUNCH_ITEMS_X], items_y = head[LAUNCH_ITEMS_Y], items_z = head[LAUNCH_ITEMS_Z];
         const size_t item_x = item % items_x, item_y = item / items_x % items_y, item_z = item / (items_x * items_y);
-        switch (head[KERNEL]) {
+        switch (head[LAUNCH_KERNEL]) {
         case 0:
             softmax_rows_aaa1ecb505be(item_x, item_y, item_z, items_x, items_y, items_z,
                 (__global void *)(regions[places[0]] + places[1]), (__global void *)(regions[places[2]] + places[3]), numbers[0], numbers[1], numbers[2]);
             break;
         case 1:
             pool_rows_bde163c3e510(item_x, item_y, item_z, items_x, items_y, items_z,
-                (__global void *)(regions[places[0]] + places[1]), (__global void *)(regions[places[2]] + places[3]), numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6], numbers[7], numbers[8]);
+                (__global void *)(regions[places[0]] + places[1]), (__global void *)(regions[places[2]] + places[3]), numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5],
+                numbers[6], numbers[7], numbers[8]);
             break;
         }
         mem_fence(CLK_GLOBAL_MEM_FENCE);
-        atomic_inc(done + launch * APART);
+        atomic_inc(done + launch * COUNTER_STEP);
     }
     // The last group leaves the counters as it found them.
     if (atomic_inc(through) == (int)get_global_size(0) - 1) {
         for (int i = 0; i < launches; ++i)
-            done[i * APART] = 0;
+            done[i * COUNTER_STEP] = 0;
         *through = 0;
         *taken = 0;
     }
 }
 
-#undef APART
-#undef FIRST
-#undef HEAD
-#undef ITEMS
-#undef ITEMS_X
-#undef ITEMS_Y
-#undef ITEMS_Z
-#undef KERNEL
-#undef NUMBERS
-#undef PLACES
-#undef WAITS
-#undef WAIT_COUNT
+#undef COUNTER_STEP
+#undef LAUNCH_FIRST
+#undef LAUNCH_ITEMS
+#undef LAUNCH_ITEMS_X
+#undef LAUNCH_ITEMS_Y
+#undef LAUNCH_ITEMS_Z
+#undef LAUNCH_KERNEL
+#undef LAUNCH_NUMBERS
+#undef LAUNCH_PLACES
+#undef LAUNCH_SIZE
+#undef LAUNCH_WAITS
+#undef LAUNCH_WAIT_COUNT
 #undef real
 #undef LOAD
 #undef STORE
