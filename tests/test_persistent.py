@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import random
 import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyopencl as cl
 import pyopencl.array as cla
 import pytest
 
 import clconv
-import clconv.functional as F
 from clconv import nn
-from clconv.codegen import persistent
 from clconv.codegen.persistent import HEAD, Joined, Member, join, why_not
 from clconv.codegen.plan import KernelCall, KernelSource, Scalar
 from clconv.codegen.render import Argument, RenderedKernel
+from clconv.device import DeviceTraits
+from clconv.nn import models
 from clconv.runtime import promotion
-from clconv.runtime.context import traits_of
-from tests.support import integers
+from clconv.runtime.companion import most_companions
+from clconv.runtime.persistent import joined as joined_or_reason
+from tests.functional_support import exactly
+from tests.support import integers, traits
+from tests.test_branches import FORCED, SHAPES, Forked, X, Z, loaded, predicted, results
+from tests.test_queues import disordered
 
 RNG = np.random.default_rng(5)
 
@@ -110,75 +116,71 @@ def test_what_cannot_be_joined_is_said(change: Member, sentence: str) -> None:
     assert sentence in (why_not([MEMBERS[0], change]) or "")
 
 
-class Branches(nn.Module):
-    """Two branches joined by a concatenation, one over the other by a sum: convolutions of several kinds, a pool, a product."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 16, 3, padding=1)
-        self.left = nn.Conv2d(16, 16, 1)
-        self.right = nn.Conv2d(16, 32, 3, padding=1)
-        self.last = nn.Conv2d(48, 16, 3, stride=2, padding=1)
-        self.linear = nn.Linear(16, 7)
-
-    def forward(self, x: Any) -> Any:
-        x = F.relu(self.first(x))
-        x = F.cat([self.left(x), F.relu(self.right(x))], 1)
-        x = self.last(F.max_pool2d(x, 3, 1, 1))
-        return self.linear(F.flatten(F.avg_pool2d(x, x.shape[2:]), 1))
-
-
-SHAPE = (2, 3, 12, 12)
-needs_cpu = "only a CPU device lets its work-groups wait for one another"
+needs_cpu = pytest.mark.skipif(not traits().is_cpu, reason="a GPU's launches stay apart")
 
 
 @pytest.fixture(scope="module")
-def net() -> Branches:
-    return Branches()
+def net() -> Forked:
+    return loaded(True)
 
 
 @pytest.fixture(scope="module")
-def pair(net: Branches, queue: Any) -> tuple[Any, Any]:
-    """The network compiled launch by launch, and as one launch."""
-    runs = clconv.compile(net, SHAPE, queue, persistent=False), clconv.compile(net, SHAPE, queue, persistent=True)
-    if not traits_of(queue.device).is_cpu:
-        assert needs_cpu in runs[1].explain()
-        pytest.skip("a GPU: launches stay apart, and explain says why")
-    assert runs[0].launch_count > 5 and "persistent=False" in runs[0].explain()
-    assert runs[1].launch_count == 1 and "one launch for all" in runs[1].explain()
-    return runs
+def whole(net: Forked, queue: Any) -> Any:
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True)
+    assert run.launch_count == 1 and "one launch for all operations" in run.explain()
+    return run
 
 
-def test_the_same_numbers_again_and_again(pair: tuple[Any, Any]) -> None:
-    separate, whole = pair
-    for _ in range(20):
-        x = RNG.standard_normal(SHAPE, np.float32)
-        whole.poison()
-        np.testing.assert_array_equal(whole(x).get(), separate(x).get())
+def check_run(run: Any, net: Forked, seed: int) -> None:
+    x, z = (integers(np.random.default_rng(each), X.shape) for each in (seed, seed + 1000))
+    run.poison()
+    exactly(run(x, z), predicted(net, x, z)[0])
 
 
-def test_results_into_the_callers_memory_and_parameters_that_change(net: Branches, pair: tuple[Any, Any], queue: Any) -> None:
-    separate, whole = pair
-    x, out = RNG.standard_normal(SHAPE, np.float32), cla.zeros(queue, (2, 7), np.float32)
-    before = whole(x, out=out).get()
-    np.testing.assert_array_equal(before, separate(x).get())
-    net.right.weight.value = net.right.weight.value * 2
-    np.testing.assert_array_equal(whole(x).get(), separate(x).get())
-    assert (whole(x).get() != before).any()
+def test_a_gpu_says_why_launches_stay_apart() -> None:
+    assert joined_or_reason((), None, DeviceTraits.gpu(), None) == "only a CPU device lets its work-groups wait for one another"
 
 
-def test_many_runs_on_their_way_at_once(pair: tuple[Any, Any], net: Branches, queue: Any) -> None:
-    """Runs enqueued without a wait, from several threads, and of another queue that has no order."""
-    separate, whole = pair
-    disordered = cl.CommandQueue(queue.context, queue.device, cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE)
-    runs = [whole, whole, clconv.compile(net, SHAPE, disordered, persistent=True)]
-    inputs = [RNG.standard_normal(SHAPE, np.float32) for _ in range(8)]
-    expected = [separate(x).get() for x in inputs]
+@needs_cpu
+def test_right_again_and_again(whole: Any, net: Forked) -> None:
+    for seed in range(30):
+        check_run(whole, net, seed)
+
+
+@needs_cpu
+def test_results_into_the_callers_memory_and_parameters_that_change(queue: Any) -> None:
+    net = loaded(True)
+    run, out = (
+        clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True),
+        cla.zeros(queue, X.shape[:1] + (8, 8, 8), np.float32),
+    )
+    exactly(run(X, Z, out=out), predicted(net)[0])
+    net.left.weight.value = net.left.weight.value + 1
+    for seed in range(3):
+        check_run(run, net, seed)
+
+
+@needs_cpu
+def test_several_outputs_and_views_as_inputs(queue: Any) -> None:
+    net = loaded(False)
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True)
+    assert run.launch_count == 1
+    doubled = cla.to_device(queue, np.repeat(X, 2, axis=3))
+    for got, wanted in zip(run(doubled[:, :, :, ::2], Z), predicted(net), strict=True):
+        exactly(got, wanted)
+
+
+@needs_cpu
+def test_many_runs_on_their_way_at_once(whole: Any, net: Forked, queue: Any) -> None:
+    """Enqueued without a wait, from several threads, and on a queue without an order."""
+    runs = [whole, whole, clconv.compile(net, SHAPES, disordered(queue), algorithms=FORCED, persistent=True)]
+    inputs = [(integers(RNG, X.shape), integers(RNG, X.shape)) for _ in range(8)]
+    expected = [predicted(net, *pair)[0] for pair in inputs]
     wrong: list[int] = []
 
     def work(run: Any) -> None:
         for _ in range(3):
-            results = [run(x) for x in inputs]
+            results = [run(*pair) for pair in inputs]
             wrong.extend(i for i, (result, right) in enumerate(zip(results, expected, strict=True)) if (result.get() != right).any())
 
     threads = [threading.Thread(target=work, args=(run,)) for run in runs]
@@ -189,58 +191,131 @@ def test_many_runs_on_their_way_at_once(pair: tuple[Any, Any], net: Branches, qu
     assert not wrong
 
 
-def test_what_stays_apart_says_why(queue: Any) -> None:
-    if not traits_of(queue.device).is_cpu:
-        pytest.skip("nothing is joined on a GPU")
+@needs_cpu
+def test_what_stays_apart_says_why(net: Forked, queue: Any) -> None:
     single = clconv.compile(nn.Sequential(pool=nn.MaxPool2d(2)), (1, 3, 6, 6), queue, persistent=True)
     assert "launches one by one: there is only one" in single.explain()
-    assert single(integers(RNG, (1, 3, 6, 6))).shape == (1, 3, 3, 3)
-    training = clconv.compile(nn.Sequential(norm=nn.BatchNorm2d(3)), (2, 3, 4, 4), queue, training=True, persistent=True)
-    assert "the run changes parameters" in training.explain()
+    separate = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=False)
+    assert separate.launch_count > 5 and "launches one by one: persistent=False" in separate.explain()
+    check_run(separate, net, 0)
 
 
-def test_a_kernel_that_does_not_build_changes_nothing(net: Branches, queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not traits_of(queue.device).is_cpu:
-        pytest.skip("nothing is joined on a GPU")
-    monkeypatch.setattr(persistent, "as_function", lambda kernel: f"#error planted {kernel.symbol}\n")
-    run = clconv.compile(net, SHAPE, queue, persistent=True)
-    assert run.launch_count > 5 and "does not build" in run.explain()
-    assert run(np.zeros(SHAPE, np.float32)).shape == (2, 7)
+@needs_cpu
+def test_launches_that_use_local_memory(queue: Any) -> None:
+    net, x = (
+        nn.Sequential(one=nn.Conv2d(8, 8, 3, padding=1), two=nn.Conv2d(8, 8, 3, padding=1)),
+        RNG.standard_normal((1, 8, 9, 9), np.float32),
+    )
+    separate, whole = (clconv.compile(net, x.shape, queue, algorithms={"*": "conv_winograd"}, persistent=each) for each in (False, True))
+    assert whole.launch_count == 1
+    np.testing.assert_array_equal(whole(x).get(), separate(x).get())
 
 
+def planted(folder: Path, old: str, new: str) -> str:
+    """A directory with the template in which `old` is replaced."""
+    text = (importlib.resources.files("clconv.kernels") / "persistent.cl.mako").read_text()
+    assert text.count(old) == 1
+    (folder / "persistent.cl.mako").write_text(text.replace(old, new))
+    return str(folder)
+
+
+@needs_cpu
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("item_z = item / (items_x * items_y)", "item_z = 0"),
+        ("        *taken = 0;\n", ""),
+        (" + places[{places + 1}])", ")"),
+    ],
+)
+def test_a_planted_mistake_is_caught(old: str, new: str, net: Forked, queue: Any, tmp_path: Path) -> None:
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, kernels=planted(tmp_path, old, new), persistent=True)
+    assert run.launch_count == 1
+    with pytest.raises(AssertionError):
+        for seed in range(2):
+            check_run(run, net, seed)
+
+
+@needs_cpu
+def test_a_kernel_that_does_not_build_changes_nothing(net: Forked, queue: Any, tmp_path: Path) -> None:
+    (tmp_path / "persistent.cl.mako").write_text("#error planted\n__kernel void persistent() {}\n")
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, kernels=str(tmp_path), persistent=True)
+    assert run.launch_count > 5 and "one for all does not build: kernel persistent" in run.explain()
+    check_run(run, net, 0)
+
+
+class Companion:
+    """Stands in for the process that builds."""
+
+    started: list[Companion] = []  # noqa: RUF012
+
+    def __init__(self, *_: Any, humble: bool = False) -> None:
+        assert humble
+        self.is_over = self.has_succeeded = False
+        self.started.append(self)
+
+
+@needs_cpu
+@pytest.mark.parametrize("succeeds", [True, False])
 def test_a_run_that_is_called_often_becomes_one_launch(
-    net: Branches, pair: tuple[Any, Any], queue: Any, monkeypatch: pytest.MonkeyPatch
+    succeeds: bool, net: Forked, whole: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First nothing, then another process builds, then a call takes over what it has built."""
     monkeypatch.setattr(promotion, "OFTEN", 3)
-    x = RNG.standard_normal(SHAPE, np.float32)
-    expected = pair[0](x).get()
-    monkeypatch.setenv("CLCONV_COMPANIONS", "0")
-    alone = clconv.compile(net, SHAPE, queue)
-    monkeypatch.setattr(alone._main.executor.promotion._programs, "has", lambda symbols: False)
-    for _ in range(6):
-        np.testing.assert_array_equal(alone(x).get(), expected)
-    assert alone.launch_count > 5 and "persistent=True" in alone.explain()
-    started: list[Any] = []
-
-    class Companion:
-        is_over = has_succeeded = False
-
-        def __init__(self, *arguments: Any, humble: bool = False) -> None:
-            assert humble
-            started.append(self)
-
     monkeypatch.setattr(promotion, "Companion", Companion)
     monkeypatch.setattr(promotion, "most_companions", lambda traits: 1)
-    for succeeds in (True, False):
-        monkeypatch.setattr(promotion.Promotion, "_last", None)
-        run = clconv.compile(net, SHAPE, queue)
-        for _ in range(6):
-            np.testing.assert_array_equal(run(x).get(), expected)
-        assert run.launch_count > 5 and "until" in run.explain()
-        started[-1].is_over, started[-1].has_succeeded = True, succeeds
-        for _ in range(2):
-            np.testing.assert_array_equal(run(x).get(), expected)
-        assert (run.launch_count == 1) == succeeds
-        assert ("one launch for all" if succeeds else "another process has failed") in run.explain()
-    assert len(started) == 2
+    monkeypatch.setattr(promotion.Promotion, "_last", None)
+    Companion.started.clear()
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED)
+    with monkeypatch.context() as unknown:
+        unknown.setattr(run._main.executor.promotion._programs, "has", lambda symbols: False)
+        for seed in range(6):
+            check_run(run, net, seed)
+        assert run.launch_count > 5 and "until 3 calls" in run.explain()
+        (process,) = Companion.started
+        process.is_over, process.has_succeeded = True, succeeds
+        for seed in range(2):
+            check_run(run, net, seed)
+    assert (run.launch_count == 1) == succeeds and len(Companion.started) == 1
+    assert ("one launch for all" if succeeds else "another process has failed") in run.explain()
+
+
+@needs_cpu
+def test_without_other_processes_it_must_be_asked_for(net: Forked, queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "OFTEN", 1)
+    monkeypatch.setenv("CLCONV_COMPANIONS", "0")
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED)
+    monkeypatch.setattr(run._main.executor.promotion._programs, "has", lambda symbols: False)
+    for seed in range(3):
+        check_run(run, net, seed)
+    assert run.launch_count > 5 and "persistent=True builds it" in run.explain()
+
+
+@needs_cpu
+@pytest.mark.exhaustive
+@pytest.mark.skipif(not most_companions(traits()), reason="the driver keeps no kernels of other processes")
+def test_a_companion_really_builds_it(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "OFTEN", 1)
+    net = models.lenet5()
+    run, x = clconv.compile(net, (3, 1, 28, 28), queue), RNG.standard_normal((3, 1, 28, 28), np.float32)
+    expected, deadline = run(x).get(), time.monotonic() + 120
+    while run.launch_count > 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        np.testing.assert_array_equal(run(x).get(), expected)
+    assert run.launch_count == 1, run.explain()
+    np.testing.assert_array_equal(run(x).get(), expected)
+
+
+@needs_cpu
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["lenet5", "alexnet", "googlenet", "inception_v3", "resnet18", "resnet50", "unet", "dcgan_generator"])
+def test_whole_networks_give_the_same_bits(name: str, queue: Any) -> None:
+    net = getattr(models, name)()
+    shape = {"lenet5": (5, 1, 28, 28), "unet": (1, 1, 64, 64), "dcgan_generator": (2, 100, 1, 1)}.get(name, (2, 3, 224, 224))
+    x = RNG.standard_normal(shape, np.float32)
+    separate, whole = (clconv.compile(net, shape, queue, persistent=each) for each in (False, True))
+    assert whole.launch_count == 1, whole.explain()
+    for _ in range(5):
+        whole.poison()
+        for got, wanted in zip(results(whole(x)), results(separate(x)), strict=True):
+            np.testing.assert_array_equal(got.get(), wanted.get())

@@ -76,8 +76,8 @@ def why_not(members: Sequence[Member]) -> str | None:
     return None
 
 
-def join(members: Sequence[Member]) -> Joined:
-    """The launches as one; `why_not` must have nothing against it."""
+def join(members: Sequence[Member], directory: str | None = None) -> Joined:
+    """The launches as one, from the template in `directory` if it has one; `why_not` must have nothing against it."""
     kernels = list(dict.fromkeys(member.kernel for member in members))
     regions = tuple(dict.fromkeys(region for member in members for region, _ in member.places.values()))
     heads: list[list[int]] = []
@@ -98,7 +98,7 @@ def join(members: Sequence[Member]) -> Joined:
     functions = tuple((kernel.symbol, as_function(kernel), tuple(argument.kind for argument in kernel.arguments)) for kernel in kernels)
     source = KernelSource("persistent", "persistent", names(constants), names(kernels=functions, regions=len(regions)))
     table = tuple(number for head in heads for number in head) + tuple(tail)
-    return Joined(render(source), table, len(members), tickets, regions, max(local_bytes, LOCAL_ALIGNMENT))
+    return Joined(render(source, directory), table, len(members), tickets, regions, max(local_bytes, LOCAL_ALIGNMENT))
 
 
 def _arguments(member: Member, regions: Sequence[Region]) -> tuple[list[int], list[int], int]:

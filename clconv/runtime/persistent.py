@@ -31,7 +31,7 @@ def joined(steps: Sequence[PlacedStep], branched: Branched | None, traits: Devic
         return "there is only one"
     if reason := why_not(members):
         return reason
-    whole = join(members)
+    whole = join(members, directory)
     if whole.local_bytes > traits.local_memory_bytes:
         return f"they need {whole.local_bytes} bytes of local memory, {traits.label} has {traits.local_memory_bytes}"
     return whole
