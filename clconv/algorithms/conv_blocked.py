@@ -33,6 +33,14 @@ PARTIAL_SUMS = 8192
 CHUNK_BYTES = 10240
 CHUNKED_ITEMS_PER_UNIT = 4
 WIDEST_TILE = 30
+# Input channels of a block of 16 that are written out where a tile is 4 blocks wide: as fast as all of them, and built in .4 s instead
+# of .57 s. Narrower tiles build longer if their loop is not written out as a whole.
+WRITTEN_OUT = 4
+
+
+def written_out(blocks: int, traits: DeviceTraits) -> int:
+    """How many input channels in a row, for a tile of so many blocks."""
+    return WRITTEN_OUT if blocks == 4 and traits.block == 16 else traits.block
 
 
 @dataclass(frozen=True)
@@ -246,10 +254,10 @@ class ConvBlocked(Algorithm[ConvProblem]):
         return next(self.space(problem, traits))
 
     def space(self, problem: ConvProblem, traits: DeviceTraits) -> Iterator[ConvBlockedParams]:
-        best, unroll, chunked = ranked(problem, traits), traits.block, in_chunks(problem, traits)
-        tiles = [ConvBlockedParams(tile.rows, tile.columns, tile.blocks, unroll) for tile in best[: 7 - len(chunked)]]
+        best, chunked = ranked(problem, traits), in_chunks(problem, traits)
+        tiles = [ConvBlockedParams(t.rows, t.columns, t.blocks, written_out(t.blocks, traits)) for t in best[: 7 - len(chunked)]]
         yield from chunked + tiles if waits_for_weights(traits) else tiles + chunked
-        yield ConvBlockedParams(best[0].rows, best[0].columns, best[0].blocks, unroll // 2)
+        yield ConvBlockedParams(best[0].rows, best[0].columns, best[0].blocks, traits.block // 2)
 
     def wants(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> Mapping[str, Layout]:
         assert isinstance(params, ConvBlockedParams)
