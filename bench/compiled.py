@@ -15,6 +15,7 @@ from clconv.graph.parameter import Parameter
 from clconv.graph.trace import Graph
 from clconv.problem import ConvProblem, Pass, PoolProblem
 from clconv.runtime import arrays
+from clconv.runtime.context import traits_of
 
 WEIGHTS = ("w", "bias")
 
@@ -60,7 +61,7 @@ class Compiled:
         self, problem: ConvProblem | PoolProblem, queue: Any, operands: Mapping[str, np.ndarray], directory: str | None = None
     ) -> None:
         graph = graph_of(problem, operands)
-        self.run: Run = compile_graph(graph, queue, kernels=directory)
+        self.run: Run = compile_graph(graph, queue, kernels=directory, persistent=traits_of(queue.device).sleeps_between_launches)
         self.queue = queue
         self.inputs = [arrays.to_device(operands[n["name"]], n.spec, queue, n["name"]) for n in graph.inputs]
         self.outputs = tuple(arrays.empty(queue, node.shape, node.dtype) for node in graph.outputs)

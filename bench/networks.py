@@ -129,11 +129,12 @@ def from_file(path: str, batch: int = 1, without: Sequence[str] = ()) -> Subject
 class Inference:
     """A compiled network and its inputs on the device; a call runs it and fetches the results as NumPy arrays.
 
-    On CPU devices it is one launch from the beginning, as it becomes when it is called often; not if `separate`.
+    Where threads sleep between launches it is one launch from the beginning, as it becomes when it is called often; not if `separate`.
     """
 
     def __init__(self, subject: Subject, queue: Any, directory: str | None = None, separate: bool = False) -> None:
-        self.run: Run = compile(subject.network, subject.shapes, queue, kernels=directory, persistent=not separate)
+        persistent = not separate and traits_of(queue.device).sleeps_between_launches
+        self.run: Run = compile(subject.network, subject.shapes, queue, kernels=directory, persistent=persistent)
         self.inputs = [
             arrays.to_device(value, TensorSpec(value.shape), queue, name) for name, value in subject.inputs().items()
         ]  # fmt: skip

@@ -22,7 +22,9 @@ from clconv.codegen.render import Argument, RenderedKernel
 from clconv.device import DeviceTraits
 from clconv.nn import models
 from clconv.runtime import promotion
+from clconv.runtime.arrays import are_apart
 from clconv.runtime.companion import most_companions
+from clconv.runtime.executor import Executor
 from clconv.runtime.persistent import joined as joined_or_reason
 from tests.functional_support import exactly
 from tests.support import integers, traits
@@ -158,6 +160,29 @@ def test_results_into_the_callers_memory_and_parameters_that_change(queue: Any) 
     net.left.weight.value = net.left.weight.value + 1
     for seed in range(3):
         check_run(run, net, seed)
+
+
+def test_which_memory_is_surely_apart(queue: Any) -> None:
+    """What it is for: results there may be written before all inputs are read."""
+    one, other = (cla.zeros(queue, (64, 64), np.float32) for _ in range(2))
+    assert are_apart([one], [other]) and are_apart([one[:32]], [one[32:]])
+    assert not are_apart([one], [one]) and not are_apart([other, one[:33]], [one[32:]])
+    half = cla.Array(queue, (32, 64), np.float32, data=other.base_data[8192:16384])
+    assert not are_apart([other], [half]) and not are_apart([half], [one])
+
+
+@needs_cpu
+def test_results_where_inputs_lie(whole: Any, net: Forked, queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One launch after the other then, in order."""
+    in_turn: list[bool] = []
+    run = Executor.run
+    monkeypatch.setattr(Executor, "run", lambda *a, **k: (in_turn.append(k["in_turn"]), run(*a, **k))[1])
+    both = cla.to_device(queue, np.concatenate([X, np.zeros((3, 8, 8, 8), np.float32)], 1))
+    x, out = both[:, :4], cla.zeros(queue, (3, 8, 8, 8), np.float32)
+    exactly(whole(x, Z, out=out), predicted(net)[0])
+    whole(x, Z, out=both[:, 4:])
+    np.testing.assert_array_equal(both.get()[:, 4:], predicted(net)[0])
+    assert in_turn == [False, True]
 
 
 @needs_cpu

@@ -71,7 +71,7 @@ def network(
     changes in one step without dropout are compared with the rival's; 5 % of their length may be rounding, because maxima and ReLUs turn
     gradients one way or the other.
 
-    On a processor, a network is timed as one launch, which it becomes after 64 calls; building that comes before the first run.
+    With PoCL a network is timed as one launch, which it becomes after 64 calls; building that comes before the first run.
 
     ONNX Runtime's LRN is slow: --without LRN compares AlexNet and Inception v1 without it.
     """

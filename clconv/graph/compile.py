@@ -164,7 +164,7 @@ class Run:
             if executor.scalar_names:
                 executor.set_scalars(self._scalars(executor.scalar_names, scalars or {}))
             try:
-                event = executor.run(external, wait or None, in_turn=out is not None)
+                event = executor.run(external, wait or None, in_turn=out is not None and not arrays.are_apart(taken, results))
             except DeviceError as error:
                 if note := restore([(assembly.parameters[i], executor.residents[i]) for i in sorted(executor.written)]):
                     raise DeviceError(f"{error}; {note}") from error

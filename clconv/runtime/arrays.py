@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -109,6 +110,13 @@ def overlap(one: cla.Array, other: cla.Array) -> bool:
         return False
     (first, last), (start, end) = _span(one), _span(other)
     return first < end and start < last
+
+
+def are_apart(some: Sequence[cla.Array], others: Sequence[cla.Array]) -> bool:
+    """Whether none of one group surely shares memory with any of the other; parts of divided buffers may."""
+    if any(array.size and array.base_data.get_info(cl.mem_info.ASSOCIATED_MEMOBJECT) is not None for array in (*some, *others)):
+        return False
+    return not any(overlap(one, other) for one in some for other in others)
 
 
 def same_memory(one: cla.Array, other: cla.Array) -> bool:
