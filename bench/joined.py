@@ -23,7 +23,7 @@ def joined(name: str, batch: int = 1, repeats: int = 15) -> tuple[float, float]:
     """(seconds of a run, sum of the medians of its launches alone), measured in alternating blocks."""
     queue = default_queue()
     shape = input_shape(name, batch)
-    run = compile(build(name), shape, queue)
+    run = compile(build(name), shape, queue, persistent=False)
     x = arrays.to_device(np.random.default_rng(0).standard_normal(shape, np.float32), TensorSpec(shape), queue, "images")
     y = run(x)  # kept: launches hold no reference to the arrays that they were bound to
     queue.finish()

@@ -32,7 +32,7 @@ def test_a_launch_of_a_compiled_run_costs_little_host_time(queue: Any) -> None:
     The device is held back by an event meanwhile: the host's work is the same, but nobody fights for its processor.
     """
     x = send(queue, np.zeros((1, 8, 2, 2), np.float32))
-    run = clconv.compile(Chain(), x.shape, queue)
+    run = clconv.compile(Chain(), x.shape, queue, persistent=False)
     assert run.launch_count >= LAUNCHES
     out = run(x)
 
@@ -45,5 +45,6 @@ def test_a_launch_of_a_compiled_run_costs_little_host_time(queue: Any) -> None:
         return taken
 
     crowded = os.getloadavg()[0] > (os.cpu_count() or 1)
-    best = least_median(queue, seconds, MOST_SECONDS * run.launch_count) / run.launch_count
-    assert best <= MOST_SECONDS * (2 if crowded else 1), f"{best * 1e6:.1f} us"
+    most = MOST_SECONDS * (2 if crowded else 1)
+    best = least_median(queue, seconds, most * run.launch_count) / run.launch_count
+    assert best <= most, f"{best * 1e6:.1f} us"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
 import pyopencl.array as cla
 import pytest
 
@@ -25,8 +26,9 @@ from clconv.runtime import promotion
 from clconv.runtime.arrays import are_apart
 from clconv.runtime.companion import most_companions
 from clconv.runtime.executor import Executor
-from clconv.runtime.persistent import joined as joined_or_reason
-from tests.functional_support import exactly
+from clconv.runtime.persistent import Persistent, why_separate
+from tests.faults_support import Faults, each_fault, injected
+from tests.functional_support import exactly, send
 from tests.support import integers, traits
 from tests.test_branches import FORCED, SHAPES, Forked, X, Z, loaded, predicted, results
 from tests.test_queues import disordered
@@ -140,7 +142,7 @@ def check_run(run: Any, net: Forked, seed: int) -> None:
 
 
 def test_a_gpu_says_why_launches_stay_apart() -> None:
-    assert joined_or_reason((), None, DeviceTraits.gpu(), None) == "only a CPU device lets its work-groups wait for one another"
+    assert why_separate((), DeviceTraits.gpu()) == "only a CPU device lets its work-groups wait for one another"
 
 
 @needs_cpu
@@ -156,6 +158,7 @@ def test_results_into_the_callers_memory_and_parameters_that_change(queue: Any) 
         clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True),
         cla.zeros(queue, X.shape[:1] + (8, 8, 8), np.float32),
     )
+    assert run.launch_count == 1
     exactly(run(X, Z, out=out), predicted(net)[0])
     net.left.weight.value = net.left.weight.value + 1
     for seed in range(3):
@@ -201,19 +204,20 @@ def test_many_runs_on_their_way_at_once(whole: Any, net: Forked, queue: Any) -> 
     runs = [whole, whole, clconv.compile(net, SHAPES, disordered(queue), algorithms=FORCED, persistent=True)]
     inputs = [(integers(RNG, X.shape), integers(RNG, X.shape)) for _ in range(8)]
     expected = [predicted(net, *pair)[0] for pair in inputs]
-    wrong: list[int] = []
+    assert [run.launch_count for run in runs] == [1, 1, 1]
+    right: list[bool] = []
 
     def work(run: Any) -> None:
         for _ in range(3):
-            results = [run(*pair) for pair in inputs]
-            wrong.extend(i for i, (result, right) in enumerate(zip(results, expected, strict=True)) if (result.get() != right).any())
+            given = [run(*pair) for pair in inputs]
+            right.extend((result.get() == wanted).all() for result, wanted in zip(given, expected, strict=True))
 
     threads = [threading.Thread(target=work, args=(run,)) for run in runs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert len(right) == 3 * 3 * 8 and all(right)
 
 
 @needs_cpu
@@ -223,6 +227,65 @@ def test_what_stays_apart_says_why(net: Forked, queue: Any) -> None:
     separate = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=False)
     assert separate.launch_count > 5 and "launches one by one: persistent=False" in separate.explain()
     check_run(separate, net, 0)
+    norm = nn.Sequential(norm=nn.BatchNorm2d(3))
+    training = clconv.compile(norm, (2, 3, 4, 4), queue, training=True)
+    assert "launches one by one: the run changes parameters" in training.explain()
+
+
+@needs_cpu
+def test_calls_into_opencl_that_fail(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a run they are raised and the next run is right; while all is made one, launches stay apart."""
+    net = loaded(True)
+    run, x, z = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True), send(queue, X), send(queue, Z)
+    assert run.launch_count == 1
+    for _ in each_fault(lambda: run(x, z), "argument launch"):
+        run.poison()
+        exactly(run(x, z), predicted(net)[0])
+    init, fails = Persistent.__init__, iter(("buffer", "kernel", "argument"))
+
+    def failing(self: Persistent, *arguments: Any) -> None:
+        with injected(Faults(next(fails), 1)):
+            init(self, *arguments)
+
+    monkeypatch.setattr(Persistent, "__init__", failing)
+    for _ in range(3):
+        run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True)
+        assert run.launch_count > 5 and "one for all does not build" in run.explain()
+        exactly(run(x, z), predicted(net)[0])
+
+
+@needs_cpu
+def test_nobody_waits_while_a_run_becomes_one_launch(net: Forked, whole: Any, queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue may be held by what the caller does next."""
+    monkeypatch.setattr(promotion, "OFTEN", 1)
+    monkeypatch.setattr(promotion, "most_companions", lambda traits: 1)
+    run, x, z = clconv.compile(net, SHAPES, queue, algorithms=FORCED), send(queue, X), send(queue, Z)
+    run(x, z)  # uploads parameters
+    held = cl.UserEvent(queue.context)
+    timer = threading.Timer(20, held.set_status, [cl.command_execution_status.COMPLETE])
+    timer.start()
+    cl.enqueue_marker(queue, [held])
+    begin = time.monotonic()
+    given = [run(x, z) for _ in range(2)]
+    assert run.launch_count == 1 and time.monotonic() - begin < 15
+    timer.cancel()
+    held.set_status(cl.command_execution_status.COMPLETE)
+    for result in given:
+        exactly(result, predicted(net)[0])
+
+
+@needs_cpu
+def test_edited_templates_that_go_away(net: Forked, queue: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The kernels of a run are those that it was compiled with; without the template of one for all, they stay apart."""
+    monkeypatch.setattr(promotion, "OFTEN", 1)
+    monkeypatch.setattr(promotion, "most_companions", lambda traits: 1)
+    folder = tmp_path / "edited"
+    folder.mkdir()
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, kernels=str(folder))
+    folder.rmdir()
+    for seed in range(3):
+        check_run(run, net, seed)
+    assert run.launch_count > 5 and "is not a directory" in run.explain()
 
 
 @needs_cpu
@@ -292,11 +355,12 @@ def test_a_run_that_is_called_often_becomes_one_launch(
     monkeypatch.setattr(promotion.Promotion, "_last", None)
     Companion.started.clear()
     run = clconv.compile(net, SHAPES, queue, algorithms=FORCED)
+    assert "until 3 calls" in run.explain()
     with monkeypatch.context() as unknown:
         unknown.setattr(run._main.executor.promotion._programs, "has", lambda symbols: False)
         for seed in range(6):
             check_run(run, net, seed)
-        assert run.launch_count > 5 and "until 3 calls" in run.explain()
+        assert run.launch_count > 5 and "while another process builds" in run.explain()
         (process,) = Companion.started
         process.is_over, process.has_succeeded = True, succeeds
         for seed in range(2):
@@ -310,7 +374,6 @@ def test_without_other_processes_it_must_be_asked_for(net: Forked, queue: Any, m
     monkeypatch.setattr(promotion, "OFTEN", 1)
     monkeypatch.setenv("CLCONV_COMPANIONS", "0")
     run = clconv.compile(net, SHAPES, queue, algorithms=FORCED)
-    monkeypatch.setattr(run._main.executor.promotion._programs, "has", lambda symbols: False)
     for seed in range(3):
         check_run(run, net, seed)
     assert run.launch_count > 5 and "persistent=True builds it" in run.explain()

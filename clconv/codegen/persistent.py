@@ -56,16 +56,24 @@ class Joined:
         return (self.launches + 2) * APART
 
 
+def why_not_calls(calls: Sequence[KernelCall]) -> str | None:
+    """A sentence why these launches cannot be one, None if nothing but their kernels' texts can be against it."""
+    for call in calls:
+        if any(size != 1 for size in call.source.group):
+            return f"{call.source.entry} works in groups of {' x '.join(map(str, call.source.group))} work-items"
+        if any(isinstance(value, Scalar) for _, value in call.bindings):
+            return f"{call.source.entry} takes numbers that are only known when a run begins"
+    return None
+
+
 def why_not(members: Sequence[Member]) -> str | None:
     """A sentence why these launches cannot be one, None if they can."""
+    if reason := why_not_calls([member.call for member in members]):
+        return reason
     for member in members:
         source, kernel = member.call.source, member.kernel
-        if any(size != 1 for size in source.group):
-            return f"{source.entry} works in groups of {' x '.join(map(str, source.group))} work-items"
         if LOCAL_ARRAY.search(kernel.text):
             return f"{source.entry} declares local memory of its own"
-        if any(isinstance(value, Scalar) for _, value in member.call.bindings):
-            return f"{source.entry} takes numbers that are only known when a run begins"
         for argument in kernel.arguments:
             if argument.kind not in KINDS:
                 return f"{source.entry} takes a number of the type {argument.kind}"

@@ -89,7 +89,9 @@ class Run:
         residents = [self._resident(parameter) for parameter in assembly.parameters]
         memory = assembly.memory.total, assembly.prepared_memory.total, assembly.constants, residents
         options = self.options.directory, self.options.keep_weights
-        executor = Executor(self.queue, steps, *memory, *options, assembly.branched, self.options.persistent)
+        # Views that come later are not worth a wait for a kernel that holds all others: one for them is built when they come often.
+        persistent = self.options.persistent if (inputs, outputs) == self._plain or not self.options.persistent else None
+        executor = Executor(self.queue, steps, *memory, *options, assembly.branched, persistent)
         found = self._variants[(inputs, outputs)] = Variant(assembly, executor)
         while len(self._variants) > MOST_VARIANTS:
             del self._variants[next(key for key in self._variants if key != self._plain)]
@@ -281,7 +283,7 @@ class Run:
         return text + "\nkernels that were built already go before better ones; run.retune() builds those" if self.options.reuse else text
 
     def profile(self, *inputs: Any, repeats: int = 10, scalars: Mapping[str, float] | None = None) -> Profile:
-        """Median device time of every launch, one after the other even where branches of a run are side by side; print it.
+        """Median device time of every launch, one after the other even where a run is one launch or branches are side by side; print it.
 
         Runs `repeats` + 2 times; parameters that a run updates are updated.
 

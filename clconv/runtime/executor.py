@@ -19,7 +19,7 @@ from clconv.runtime.companion import Companion, Rehearsal, most_companions, shar
 from clconv.runtime.context import traits_of
 from clconv.runtime.failure import device_error, reported, size_text
 from clconv.runtime.launch import Launch, bind, check_bindings
-from clconv.runtime.persistent import Persistent, joined
+from clconv.runtime.persistent import Persistent, whole_of, why_separate
 from clconv.runtime.placed import Place, PlacedStep
 from clconv.runtime.programs import Programs, programs_for, statistics
 from clconv.runtime.promotion import Promotion
@@ -89,7 +89,8 @@ class Executor:
             upload(queue, buffer, array)
         for index in self._held:
             self.residents[index].hold(self)
-        self._prepare, self._run = self._bind_all()
+        texts = self._build(programs_for(queue.context, queue.device))
+        self._prepare, self._run = self._bind_all(texts)
         self._beside: SideBySide | None = None
         if branched is not None and not all(branched.alone) and self.in_order:
             counts = [len(self._launches_of(step)) for step in self.steps if not step.prepared]
@@ -97,8 +98,8 @@ class Executor:
                 self._beside = SideBySide(queue, branched, counts)
         programs = programs_for(queue.context, queue.device)
         running = [step for step in self.steps if not step.prepared]
-        join = partial(joined, running, branched, self.traits, directory)
-        self.promotion = Promotion(join, self._bind_joined, programs, self.traits, persistent)
+        join = partial(whole_of, running, branched, texts, self.traits, directory)
+        self.promotion = Promotion(join, self._bind_whole, programs, self.traits, persistent, why_separate(running, self.traits))
         self._writes = [step.writes for step in self.steps if not step.prepared for _ in self._launches_of(step)]
 
     def _allocate(self, nbytes: int, what: str) -> cl.Buffer:
@@ -118,9 +119,8 @@ class Executor:
             return self._constants[place.index]
         return self.residents[place.index].buffer if place.region == "resident" and place.index in self._held else None
 
-    def _bind_all(self) -> tuple[list[Launch | Place], list[Launch | Place]]:
+    def _bind_all(self, texts: Mapping[int, RenderedKernel]) -> tuple[list[Launch | Place], list[Launch | Place]]:
         programs = programs_for(self.queue.context, self.queue.device)
-        texts = self._build(programs)
         prepare: list[Launch | Place] = []
         run: list[Launch | Place] = []
         for step in self.steps:
@@ -177,7 +177,7 @@ class Executor:
             programs.kernels(share, commands)
         return texts
 
-    def _bind_joined(self, whole: Joined) -> Persistent:
+    def _bind_whole(self, whole: Joined) -> Persistent:
         return Persistent(self.queue, whole, programs_for(self.queue.context, self.queue.device), self._region)
 
     def _region(self, region: Region) -> cl.Buffer | None:
@@ -194,7 +194,8 @@ class Executor:
 
     @property
     def launch_count(self) -> int:
-        """Launches of a run, without those that only follow a change of parameters; 1 when all of them have become one."""
+        """Launches of a run, without those that only follow a change of parameters; 1 when all have become one, which they are but where
+        `out=` lies where inputs do."""
         return len(self._run) if self.promotion.persistent is None else 1
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from clconv.codegen.persistent import Joined
 from clconv.device import DeviceTraits
-from clconv.errors import BuildError, DeviceError
+from clconv.errors import ClconvError
 from clconv.runtime.companion import Companion, most_companions
 from clconv.runtime.persistent import Persistent, rehearsal
 from clconv.runtime.programs import Programs
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 class Promotion:
     """Asked at each call of one run. `note` says what it came to, and why; what cannot be built is noted, never raised.
 
-    `wanted`: True for one launch at once, False for never, None for when the run has been called often.
+    `wanted`: True for one launch at once, False for never, None for when the run has been called often. `reason`: why it cannot be, as far
+    as that is known beforehand.
     """
 
     _last: Companion | None = None
@@ -41,6 +42,7 @@ class Promotion:
         programs: Programs,
         traits: DeviceTraits,
         wanted: bool | None,
+        reason: str | None = None,
     ) -> None:
         """`join` gives the launches as one, or a sentence why they stay apart; `bind` is a method of whoever owns this object."""
         self._join, self._programs, self._traits = join, programs, traits
@@ -53,9 +55,13 @@ class Promotion:
         self.note = f"{SEPARATE}, until {OFTEN} calls show that one for all is worth building"
         if wanted is False:
             self._stay("persistent=False")
+        elif reason is not None:
+            self._stay(reason)
         elif wanted:
             self._prepare()
             self._change()
+        elif not most_companions(traits):
+            self._stay("no other process may build one for all; persistent=True builds it when the network is compiled")
 
     def current(self) -> Persistent | None:
         """The one launch, if it has come to that by this call."""
@@ -73,23 +79,26 @@ class Promotion:
             self._change()
         elif self._companion is None:
             self._accompany(self._joined)
-        elif self._companion.has_succeeded:
+        elif self._companion.is_over and self._companion.has_succeeded:
             self._change()
         elif self._companion.is_over:
             self._stay("another process has failed to build one for all")
 
     def _prepare(self) -> None:
-        joined = self._join()
+        try:
+            joined = self._join()
+        except ClconvError as error:
+            self._fail(error)
+            return
         if isinstance(joined, str):
             self._stay(joined)
         else:
             self._joined = joined
 
     def _accompany(self, joined: Joined) -> None:
-        if not most_companions(self._traits):
-            self._stay("no other process may build one for all; persistent=True builds it when the network is compiled")
-        elif Promotion._last is None or Promotion._last.is_over:
+        if Promotion._last is None or Promotion._last.is_over:
             self._companion = Promotion._last = Companion(self._traits, [joined.kernel], [rehearsal(joined)], humble=True)
+            self.note = f"{SEPARATE}, while another process builds one for all"
 
     def _change(self) -> None:
         bind = self._bind()
@@ -97,11 +106,14 @@ class Promotion:
             return
         try:
             self.persistent = bind(self._joined)
-        except (BuildError, DeviceError) as error:
-            log.warning("launches stay apart: %s", str(error)[:2000])
-            self._stay("one for all does not build: " + str(error).partition("\n")[0])
+        except ClconvError as error:
+            self._fail(error)
         else:
             self._settle("one launch for all operations")
+
+    def _fail(self, error: ClconvError) -> None:
+        log.warning("launches stay apart: %s", str(error)[:2000])
+        self._stay("one for all does not build: " + str(error).partition("\n")[0])
 
     def _stay(self, reason: str) -> None:
         self._settle(f"{SEPARATE}: {reason}")
