@@ -18,7 +18,7 @@ import pytest
 import clconv
 from clconv import nn
 from clconv.codegen.persistent import HEAD, Joined, Member, join, why_not
-from clconv.codegen.plan import KernelCall, KernelSource, Scalar
+from clconv.codegen.plan import KernelCall, KernelSource, Plan, Scalar
 from clconv.codegen.render import Argument, RenderedKernel
 from clconv.device import DeviceTraits
 from clconv.nn import models
@@ -27,6 +27,7 @@ from clconv.runtime.arrays import are_apart
 from clconv.runtime.companion import most_companions
 from clconv.runtime.executor import Executor
 from clconv.runtime.persistent import Persistent, why_separate
+from clconv.runtime.placed import PlacedStep
 from tests.faults_support import Faults, each_fault, injected
 from tests.functional_support import exactly, send
 from tests.support import integers, traits
@@ -145,6 +146,13 @@ def test_a_gpu_says_why_launches_stay_apart() -> None:
     assert why_separate((), DeviceTraits.gpu()) == "only a CPU device lets its work-groups wait for one another"
 
 
+def test_training_and_filling_stay_apart() -> None:
+    step = PlacedStep("conv", "", Plan((MEMBERS[0].call, MEMBERS[1].call)), {}, ("y",))
+    assert why_separate((step,), DeviceTraits.cpu()) is None
+    assert why_separate((replace(step, writes=(0,)),), DeviceTraits.cpu()) == "the run changes parameters"
+    assert why_separate((step, replace(step, plan=None)), DeviceTraits.cpu()) == "the run fills memory with zeros"
+
+
 @needs_cpu
 def test_right_again_and_again(whole: Any, net: Forked) -> None:
     for seed in range(30):
@@ -189,12 +197,11 @@ def test_results_where_inputs_lie(whole: Any, net: Forked, queue: Any, monkeypat
 
 
 @needs_cpu
-def test_several_outputs_and_views_as_inputs(queue: Any) -> None:
+def test_several_outputs(queue: Any) -> None:
     net = loaded(False)
     run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True)
     assert run.launch_count == 1
-    doubled = cla.to_device(queue, np.repeat(X, 2, axis=3))
-    for got, wanted in zip(run(doubled[:, :, :, ::2], Z), predicted(net), strict=True):
+    for got, wanted in zip(run(X, Z), predicted(net), strict=True):
         exactly(got, wanted)
 
 
@@ -222,14 +229,11 @@ def test_many_runs_on_their_way_at_once(whole: Any, net: Forked, queue: Any) -> 
 
 @needs_cpu
 def test_what_stays_apart_says_why(net: Forked, queue: Any) -> None:
-    single = clconv.compile(nn.Sequential(pool=nn.MaxPool2d(2)), (1, 3, 6, 6), queue, persistent=True)
+    single = clconv.compile(nn.Sequential(pool=nn.MaxPool2d(3, 2)), (1, 3, 7, 7), queue, persistent=True)
     assert "launches one by one: there is only one" in single.explain()
     separate = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=False)
     assert separate.launch_count > 5 and "launches one by one: persistent=False" in separate.explain()
     check_run(separate, net, 0)
-    norm = nn.Sequential(norm=nn.BatchNorm2d(3))
-    training = clconv.compile(norm, (2, 3, 4, 4), queue, training=True)
-    assert "launches one by one: the run changes parameters" in training.explain()
 
 
 @needs_cpu
@@ -311,9 +315,9 @@ def planted(folder: Path, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("item_z = item / (items_x * items_y)", "item_z = 0"),
+        pytest.param("item_z = item / (items_x * items_y)", "item_z = 0", marks=pytest.mark.exhaustive),
         ("        *taken = 0;\n", ""),
-        (" + places[{places + 1}])", ")"),
+        pytest.param(" + places[{places + 1}])", ")", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_planted_mistake_is_caught(old: str, new: str, net: Forked, queue: Any, tmp_path: Path) -> None:
