@@ -146,9 +146,10 @@ def test_a_gpu_says_why_launches_stay_apart() -> None:
     assert why_separate((), DeviceTraits.gpu()) == "only a CPU device lets its work-groups wait for one another"
 
 
-def test_training_and_filling_stay_apart() -> None:
+def test_single_launches_training_and_filling_stay_apart() -> None:
     step = PlacedStep("conv", "", Plan((MEMBERS[0].call, MEMBERS[1].call)), {}, ("y",))
     assert why_separate((step,), DeviceTraits.cpu()) is None
+    assert why_separate((replace(step, plan=Plan((MEMBERS[0].call,))),), DeviceTraits.cpu()) == "there is only one"
     assert why_separate((replace(step, writes=(0,)),), DeviceTraits.cpu()) == "the run changes parameters"
     assert why_separate((step, replace(step, plan=None)), DeviceTraits.cpu()) == "the run fills memory with zeros"
 
@@ -183,6 +184,7 @@ def test_which_memory_is_surely_apart(queue: Any) -> None:
 
 
 @needs_cpu
+@pytest.mark.exhaustive
 def test_results_where_inputs_lie(whole: Any, net: Forked, queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One launch after the other then, in order."""
     in_turn: list[bool] = []
@@ -197,6 +199,7 @@ def test_results_where_inputs_lie(whole: Any, net: Forked, queue: Any, monkeypat
 
 
 @needs_cpu
+@pytest.mark.exhaustive
 def test_several_outputs(queue: Any) -> None:
     net = loaded(False)
     run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True)
@@ -229,8 +232,6 @@ def test_many_runs_on_their_way_at_once(whole: Any, net: Forked, queue: Any) -> 
 
 @needs_cpu
 def test_what_stays_apart_says_why(net: Forked, queue: Any) -> None:
-    single = clconv.compile(nn.Sequential(pool=nn.MaxPool2d(3, 2)), (1, 3, 7, 7), queue, persistent=True)
-    assert "launches one by one: there is only one" in single.explain()
     separate = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=False)
     assert separate.launch_count > 5 and "launches one by one: persistent=False" in separate.explain()
     check_run(separate, net, 0)
