@@ -313,13 +313,10 @@ def planted(folder: Path, old: str, new: str) -> str:
 
 
 @needs_cpu
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        pytest.param("item_z = item / (items_x * items_y)", "item_z = 0", marks=pytest.mark.exhaustive),
-        ("        *taken = 0;\n", ""),
-        pytest.param(" + places[{places + 1}])", ")", marks=pytest.mark.exhaustive),
-    ],
+    [("item_z = item / (items_x * items_y)", "item_z = 0"), ("        *taken = 0;\n", ""), (" + places[{places + 1}])", ")")],
 )
 def test_a_planted_mistake_is_caught(old: str, new: str, net: Forked, queue: Any, tmp_path: Path) -> None:
     run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, kernels=planted(tmp_path, old, new), persistent=True)
