@@ -294,6 +294,7 @@ def test_edited_templates_that_go_away(net: Forked, queue: Any, monkeypatch: pyt
 
 
 @needs_cpu
+@pytest.mark.exhaustive
 def test_launches_that_use_local_memory(queue: Any) -> None:
     net, x = (
         nn.Sequential(one=nn.Conv2d(8, 8, 3, padding=1), two=nn.Conv2d(8, 8, 3, padding=1)),
