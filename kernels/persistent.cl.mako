@@ -40,7 +40,7 @@ void persistent(
 {
     __global char *regions[] = {${", ".join(f"region{i}" for i in range(regions))}};
     volatile __global int *taken = counters, *through = counters + COUNTER_STEP, *done = counters + 2 * COUNTER_STEP;
-    int launch = 0, ready = -1;   // of the ticket; and the last one that what it waits for was seen to be done
+    int launch = 0, ready = -1;   // the ticket's; and the last one for which all that it waits for was seen to be done
     for (;;) {
         const int ticket = atomic_inc(taken);
         if (ticket >= tickets) break;
@@ -49,12 +49,14 @@ void persistent(
         __global const int *numbers = table + head[LAUNCH_NUMBERS];
         __global const int *places = table + head[LAUNCH_PLACES];
         __global const int *waits = table + head[LAUNCH_WAITS];
-        for (; ready < launch; ready = launch)
+        if (ready < launch) {
             for (int i = 0; i < head[LAUNCH_WAIT_COUNT]; ++i) {
                 volatile __global int *awaited = done + waits[i] * COUNTER_STEP;
                 while (*awaited < table[waits[i] * LAUNCH_SIZE + LAUNCH_ITEMS]) {}
                 atomic_or(awaited, 0);   // orders what follows after what was counted, as a fence on its own need not do everywhere
             }
+            ready = launch;
+        }
         mem_fence(CLK_GLOBAL_MEM_FENCE);
         const int item = ticket - head[LAUNCH_FIRST];
         const size_t items_x = head[LAUNCH_ITEMS_X], items_y = head[LAUNCH_ITEMS_Y], items_z = head[LAUNCH_ITEMS_Z];

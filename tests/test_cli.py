@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 import clconv
 from clconv.algorithms import for_problem
+from clconv.bench.networks import Inference, named
 from clconv.cli import COMMANDS, main
 from clconv.nn import models
 from clconv.problem import parse
@@ -262,3 +263,10 @@ def test_bench_of_a_network() -> None:
     text = answer("bench", "network", "lenet5", "--batch", "4")
     assert "lenet5, inference of 4 x 1 x 28 x 28, " in text and "images/s" in text
     assert "launches" in text and traits().label in text
+
+
+def test_a_network_is_timed_as_it_becomes_or_as_it_begins(queue) -> None:
+    asleep = traits().sleeps_between_launches
+    becomes, begins = (Inference(named("lenet5", 4), queue, separate=separate).run for separate in (False, True))
+    assert (becomes.launch_count == 1) == asleep and begins.launch_count > 1
+    assert "--separate goes with inference" in refusal("bench", "network", "lenet5", "--train", "--separate")
