@@ -60,7 +60,7 @@ def head(joined: Joined, launch: int) -> dict[str, int]:
 
 
 def test_every_item_has_a_ticket_and_waits_for_lower_ones() -> None:
-    joined = join(MEMBERS)
+    joined = join(MEMBERS, 2)
     heads = [head(joined, launch) for launch in range(len(MEMBERS))]
     assert [h["ITEMS"] for h in heads] == [6, 4, 2, 5] and joined.tickets == 17
     assert [h["FIRST"] for h in heads] == [0, 6, 10, 12], "tickets follow the order of launches"
@@ -70,8 +70,15 @@ def test_every_item_has_a_ticket_and_waits_for_lower_ones() -> None:
     assert [h["KERNEL"] for h in heads] == [0, 1, 0, 2], "launches of one kernel share its text"
 
 
+def test_a_ticket_is_a_run_of_neighbours_where_items_are_many() -> None:
+    joined = join([*MEMBERS, member("pool", (50, 2, 1), (3,), x="e", y="c"), MEMBERS[0]], 2)
+    many, last = head(joined, 4), head(joined, 5)
+    assert (many["RUN"], many["TICKETS"], many["ITEMS"]) == (3, 34, 100), "the last run has one item"
+    assert last["FIRST"] == 17 + 34 and joined.tickets == 17 + 34 + 6
+
+
 def test_the_table_holds_what_each_kernel_is_called_with() -> None:
-    joined = join(MEMBERS)
+    joined = join(MEMBERS, 2)
     first, last = head(joined, 0), head(joined, 3)
     assert np.array(joined.table[first["NUMBERS"] : first["NUMBERS"] + 1], np.int32).view(np.float32)[0] == 0.5
     assert joined.table[last["NUMBERS"]] == -3
@@ -83,14 +90,14 @@ def test_the_table_holds_what_each_kernel_is_called_with() -> None:
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_any_number_of_workers_gets_to_the_end(workers: int) -> None:
     """The kernel's loop in Python: workers are stopped and go on at random, and none waits for ever."""
-    joined, chance = join(MEMBERS), random.Random(workers)
+    joined, chance = join(MEMBERS, 2), random.Random(workers)
     taken, done, finished = [0], [0] * len(MEMBERS), []
 
     def worker() -> Any:
         while (ticket := taken[0]) < joined.tickets:
             taken[0] += 1
             launch = max(i for i in range(len(MEMBERS)) if head(joined, i)["FIRST"] <= ticket)
-            while any(done[wait] < head(joined, wait)["ITEMS"] for wait in MEMBERS[launch].waits):
+            while any(done[wait] < head(joined, wait)["TICKETS"] for wait in MEMBERS[launch].waits):
                 yield
             yield
             finished.append(ticket)
@@ -158,6 +165,16 @@ def test_single_launches_training_and_filling_stay_apart() -> None:
 def test_right_again_and_again(whole: Any, net: Forked) -> None:
     for seed in range(30):
         check_run(whole, net, seed)
+
+
+@needs_cpu
+@pytest.mark.parametrize("each", [1, 1000])
+def test_right_with_runs_of_any_length(each: int, net: Forked, queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clconv.codegen.persistent.TICKETS_EACH", each)
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True)
+    assert run.launch_count == 1
+    for seed in range(5):
+        check_run(run, net, seed)
 
 
 @needs_cpu
@@ -340,10 +357,13 @@ class Companion:
 
     started: list[Companion] = []  # noqa: RUF012
 
-    def __init__(self, *_: Any, humble: bool = False) -> None:
-        assert humble
+    def __init__(self) -> None:
         self.is_over = self.has_succeeded = False
-        self.started.append(self)
+
+    @classmethod
+    def humbly(cls, *_: Any) -> Companion:
+        cls.started.append(cls())
+        return cls.started[-1]
 
 
 @needs_cpu
@@ -355,7 +375,6 @@ def test_a_run_that_is_called_often_becomes_one_launch(
     monkeypatch.setattr(promotion, "OFTEN", 3)
     monkeypatch.setattr(promotion, "Companion", Companion)
     monkeypatch.setattr(promotion, "most_companions", lambda traits: 1)
-    monkeypatch.setattr(promotion.Promotion, "_last", None)
     Companion.started.clear()
     run = clconv.compile(net, SHAPES, queue, algorithms=FORCED)
     assert "until 3 calls" in run.explain()

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from clconv.codegen.plan import KernelCall, KernelSource, Scalar, names
 from clconv.codegen.render import RenderedKernel, render
 
-HEAD = ("KERNEL", "FIRST", "ITEMS", "ITEMS_X", "ITEMS_Y", "ITEMS_Z", "NUMBERS", "PLACES", "WAITS", "WAIT_COUNT")
+HEAD = ("KERNEL", "FIRST", "TICKETS", "RUN", "ITEMS", "ITEMS_X", "ITEMS_Y", "ITEMS_Z", "NUMBERS", "PLACES", "WAITS", "WAIT_COUNT")
+TICKETS_EACH = 16
+"""Of a launch, for each work-group: few enough that neighbouring items, which share lines of memory, mostly are one group's."""
 APART = 16
 """Numbers from one counter to the next: a cache line."""
 LOCAL_ALIGNMENT = 128
@@ -84,8 +86,11 @@ def why_not(members: Sequence[Member]) -> str | None:
     return None
 
 
-def join(members: Sequence[Member], directory: str | None = None) -> Joined:
-    """The launches as one, from the template in `directory` if it has one; `why_not` must have nothing against it."""
+def join(members: Sequence[Member], groups: int, directory: str | None = None) -> Joined:
+    """The launches as one for so many work-groups, from the template in `directory` if it has one.
+
+    `why_not` must have nothing against it.
+    """
     kernels = list(dict.fromkeys(member.kernel for member in members))
     regions = tuple(dict.fromkeys(region for member in members for region, _ in member.places.values()))
     heads: list[list[int]] = []
@@ -95,12 +100,14 @@ def join(members: Sequence[Member], directory: str | None = None) -> Joined:
         sizes = (*member.call.global_size, 1, 1)[:3]
         items = sizes[0] * sizes[1] * sizes[2]
         numbers, places, used = _arguments(member, regions)
-        head = [kernels.index(member.kernel), tickets, items, *sizes]
+        run = max(1, items // (TICKETS_EACH * groups))
+        own = -(-items // run)
+        head = [kernels.index(member.kernel), tickets, own, run, items, *sizes]
         for part in (numbers, places, list(member.waits)):
             head.append(len(HEAD) * len(members) + len(tail))
             tail += part
         heads.append([*head, len(member.waits)])
-        tickets += items
+        tickets += own
         local_bytes = max(local_bytes, used)
     constants = {f"LAUNCH_{name}": place for place, name in enumerate(HEAD)} | {"LAUNCH_SIZE": len(HEAD), "COUNTER_STEP": APART}
     functions = tuple((kernel.symbol, as_function(kernel), tuple(argument.kind for argument in kernel.arguments)) for kernel in kernels)

@@ -43,7 +43,7 @@ def whole_of(
     members = members_of(steps, branched, texts)
     if reason := why_separate(steps, traits) or why_not(members):
         return reason
-    whole = join(members, directory)
+    whole = join(members, traits.compute_units, directory)
     if whole.local_bytes > traits.local_memory_bytes:
         return f"they need {whole.local_bytes} bytes of local memory, {traits.label} has {traits.local_memory_bytes}"
     return whole

@@ -1,21 +1,23 @@
 // persistent
 #define COUNTER_STEP 16
 #define LAUNCH_FIRST 1
-#define LAUNCH_ITEMS 2
-#define LAUNCH_ITEMS_X 3
-#define LAUNCH_ITEMS_Y 4
-#define LAUNCH_ITEMS_Z 5
+#define LAUNCH_ITEMS 4
+#define LAUNCH_ITEMS_X 5
+#define LAUNCH_ITEMS_Y 6
+#define LAUNCH_ITEMS_Z 7
 #define LAUNCH_KERNEL 0
-#define LAUNCH_NUMBERS 6
-#define LAUNCH_PLACES 7
-#define LAUNCH_SIZE 10
-#define LAUNCH_WAITS 8
-#define LAUNCH_WAIT_COUNT 9
+#define LAUNCH_NUMBERS 8
+#define LAUNCH_PLACES 9
+#define LAUNCH_RUN 3
+#define LAUNCH_SIZE 12
+#define LAUNCH_TICKETS 2
+#define LAUNCH_WAITS 10
+#define LAUNCH_WAIT_COUNT 11
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define persistent persistent_ddea6b9c78df
+#define persistent persistent_887068a062f3
 
 #define get_global_id(axis) ((axis) == 0 ? item_x : (axis) == 1 ? item_y : item_z)
 #define get_global_size(axis) ((axis) == 0 ? items_x : (axis) == 1 ? items_y : items_z)
@@ -249,7 +251,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void persistent(
     __global char *region0,
     __global const int *restrict table,
-    __global int *counters,        // all 0: tickets taken, groups that are through, and for each launch the items that are done
+    __global int *counters,        // all 0: tickets taken, groups that are through, and for each launch the tickets that are done
     __local char *scratch,
     const int launches, const int tickets)
 {
@@ -259,7 +261,7 @@ void persistent(
     for (;;) {
         const int ticket = atomic_inc(taken);
         if (ticket >= tickets) break;
-        while (ticket >= table[launch * LAUNCH_SIZE + LAUNCH_FIRST] + table[launch * LAUNCH_SIZE + LAUNCH_ITEMS]) ++launch;
+        while (ticket >= table[launch * LAUNCH_SIZE + LAUNCH_FIRST] + table[launch * LAUNCH_SIZE + LAUNCH_TICKETS]) ++launch;
         __global const int *head = table + launch * LAUNCH_SIZE;
         __global const int *numbers = table + head[LAUNCH_NUMBERS];
         __global const int *places = table + head[LAUNCH_PLACES];
@@ -267,14 +269,15 @@ void persistent(
         if (ready < launch) {
             for (int i = 0; i < head[LAUNCH_WAIT_COUNT]; ++i) {
                 volatile __global int *awaited = done + waits[i] * COUNTER_STEP;
-                while (*awaited < table[waits[i] * LAUNCH_SIZE + LAUNCH_ITEMS]) {}
+                while (*awaited < table[waits[i] * LAUNCH_SIZE + LAUNCH_TICKETS]) {}
                 atomic_or(awaited, 0);   // orders what follows after what was counted, as a fence on its own need not do everywhere
             }
             ready = launch;
         }
         mem_fence(CLK_GLOBAL_MEM_FENCE);
-        const int item = ticket - head[LAUNCH_FIRST];
         const size_t items_x = head[LAUNCH_ITEMS_X], items_y = head[LAUNCH_ITEMS_Y], items_z = head[LAUNCH_ITEMS_Z];
+        const int begin = (ticket - head[LAUNCH_FIRST]) * head[LAUNCH_RUN], end = min(begin + head[LAUNCH_RUN], head[LAUNCH_ITEMS]);
+        for (int item = begin; item < end; ++item) {
         const size_t item_x = item % items_x, item_y = item / items_x % items_y, item_z = item / (items_x * items_y);
         switch (head[LAUNCH_KERNEL]) {
         case 0:
@@ -286,6 +289,7 @@ void persistent(
                 (__global void *)(regions[places[0]] + places[1]), (__global void *)(regions[places[2]] + places[3]), numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5],
                 numbers[6], numbers[7], numbers[8]);
             break;
+        }
         }
         mem_fence(CLK_GLOBAL_MEM_FENCE);
         atomic_inc(done + launch * COUNTER_STEP);
@@ -308,7 +312,9 @@ void persistent(
 #undef LAUNCH_KERNEL
 #undef LAUNCH_NUMBERS
 #undef LAUNCH_PLACES
+#undef LAUNCH_RUN
 #undef LAUNCH_SIZE
+#undef LAUNCH_TICKETS
 #undef LAUNCH_WAITS
 #undef LAUNCH_WAIT_COUNT
 #undef real
