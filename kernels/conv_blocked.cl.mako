@@ -22,18 +22,26 @@
 ##     chunked: all tiles of a work-item use the weights of CHUNK input blocks, which the first-level cache holds, before the next ones, of
 ##     which every tile prefetches its share. Sums wait in `partial`. For small maps, which else wait for weights from memory.
 ##
+##     packs: the weights are plain (groups, filters, channels, taps); a work-item brings those of a chunk into its own memory, in the order
+##     channels, taps, filters of the tile. For weights that are used once: to pack them apart takes three times the memory traffic.
+##
 ## Lessons: write a += b * w (a call of fma() is not inlined everywhere); write the tile out, arrays of sums go to memory; keep the tap
 ## loops rolled, or the body outgrows the processor's cache of decoded instructions.
 <%namespace name="common" file="common.cl.mako"/>\
-<%page args="block, tile_h, tile_w, tile_k, blocked_input, tail, empty, joint, prefetch, chunked"/>\
+<%namespace name="chunks" file="conv_blocked_pack.cl.mako"/>\
+<%page args="block, tile_h, tile_w, tile_k, blocked_input, tail, empty, joint, prefetch, chunked, packs"/>\
 <%
     from itertools import product
     blocks = range(tile_k)
+    # How far apart weights are that follow each other in channels, and in taps.
+    channel_step, tap_step = ("KERNEL_H * KERNEL_W * TILE_K", "STEP_WEIGHTS") if packs else ("TILE_K", "STEP_WEIGHTS * BLOCK_IN")
+    pointer = "const float *" if packs else "__global const real *"
+    weight = (lambda at: f"READ_LANES(taps + {at})") if packs else (lambda at: f"LOADV(taps, {at})")
 %>\
 <%def name="step(width, channel, tap)">\
                         {
                         % for k in blocks:
-                            const vec w${k} = LOADV(taps, (${channel} * TILE_K + ${k}) * BLOCK);
+                            const vec w${k} = ${weight(f"({channel} * {channel_step} + {k}) * BLOCK")};
                         % endfor
                         % for h in range(tile_h):
                         % for c in range(width):
@@ -48,7 +56,7 @@
                         }
 </%def>\
 <%def name="tap_row()">\
-                    __global const real *taps = weights + r * (TAP_STEP_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN);
+                    ${pointer}taps = weights + r * (TAP_STEP_H * KERNEL_W * ${tap_step});
                 % for h in range(tile_h):
                     __global const real *row${h} = source + (r * STEP_H + ${h} * READ_STRIDE_H) * x_row;
                 % endfor
@@ -66,7 +74,10 @@ ${tap_row()}\
                 % endif
                     #pragma unroll 1
                     for (int s = 0; s < TAPS_W; ++s) {
-                        % if chunked:
+                        % if packs:
+                        for (int line = 0; line < lines; ++line, ++ahead)
+                            PREFETCH(next + ahead / LINES * length + ahead % LINES * 16);
+                        % elif chunked:
                         for (int line = 0; line < lines; ++line)
                             PREFETCH(ahead + line * 16);
                         ahead += lines * 16;
@@ -77,14 +88,16 @@ ${step(width, "i", "i")}\
                     % for h in range(tile_h):
                         row${h} += STEP_W * BLOCK_IN;
                     % endfor
-                        taps += TAP_STEP_W * STEP_WEIGHTS * BLOCK_IN;
+                        taps += TAP_STEP_W * ${tap_step};
                     }
                 }
 </%def>\
 <%def name="all_inputs(width)">\
-            __global const real *weights = first_weights${" + chunk * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK)" if chunked else ""};
+            ${pointer}weights = ${"packed" if packs else "first_weights"}${" + chunk * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK)" if chunked and not packs else ""};
             __global const real *source = input + row * READ_STRIDE_H * x_row + column * READ_STRIDE_W * BLOCK_IN${" + chunk * x_plane" if chunked else ""};
-            % if chunked:
+            % if packs:
+            int ahead = (tile - tile0) * (CHUNK * TAPS_H * TAPS_W) * lines;
+            % elif chunked:
             __global const real *ahead = weights + CHUNK * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK) + (tile - tile0) * (CHUNK * TAPS_H * TAPS_W) * lines * 16;
             % endif
             % if blocked_input:
@@ -197,7 +210,12 @@ ${common.epilogue_arguments()}\
     const int${block} lane = (int${block})(${", ".join(map(str, range(block)))});
 
     __global const real *input = x + image * x_image + ${"first_input" if joint else "group * input_blocks"} * x_plane + x_offset;
+    % if packs:
+    const int length = channels * (KERNEL_H * KERNEL_W);
+    __global const real *first_weights = w + (size_t)(group * filters + block0 * BLOCK) * length;
+    % else:
     __global const real *first_weights = w + get_global_id(1) * (size_t)(input_blocks * (KERNEL_H * KERNEL_W * STEP_WEIGHTS * BLOCK_IN)) + w_offset;
+    % endif
     __global real *output = y + image * y_image + y_block0 * y_plane + y_offset;
     __global const real *added = residual + image * residual_image + y_block0 * residual_plane + residual_offset;
 
@@ -216,9 +234,21 @@ ${common.epilogue_arguments()}\
 
     % if chunked:
     vec partial[PARTIAL_SUMS / BLOCK];
+    % if packs:
+    float packed[CHUNK * BLOCK * KERNEL_H * KERNEL_W * STEP_WEIGHTS];
+    const int steps = (tile_end - tile0) * (CHUNK * TAPS_H * TAPS_W);
+    const int lines = (STEP_WEIGHTS * LINES + steps - 1) / steps;   // cache lines to prefetch in each
+    % else:
     const int lines = (TILE_K * BLOCK * BLOCK / 16 + tile_end - tile0 - 1) / (tile_end - tile0);
+    % endif
     for (int chunk = 0; chunk < input_blocks; chunk += CHUNK) {
     const int last = chunk + CHUNK >= input_blocks;
+    % if packs:
+    __global const real *plain = first_weights + chunk * (BLOCK * KERNEL_H * KERNEL_W);
+    __global const real *next = last ? first_weights + STEP_WEIGHTS * length : plain + CHUNK * BLOCK * KERNEL_H * KERNEL_W;
+    const int elements = min(CHUNK * BLOCK, channels - chunk * BLOCK) * (KERNEL_H * KERNEL_W), live = filters - block0 * BLOCK;
+${chunks.pack(block)}\
+    % endif
     % endif
     for (int tile = tile0; tile < tile_end; ++tile) {
         const int tile_row = tile / tiles_in_row;

@@ -59,6 +59,7 @@ from tests.cases import (
 # The kinds of its problems (see kind_of) that an algorithm refuses, whatever the device and the sizes.
 NOT_FOR = {
     "conv_blocked": {"bwd_w"},
+    "conv_blocked_unpacked": {"bwd_d", "bwd_w"},
     "conv_blocked_weights": {"fwd", "bwd_d"},
     "conv_depthwise": {"bwd_w"},
     "conv_depthwise_rows": {"bwd_d", "bwd_w"},
@@ -127,6 +128,8 @@ def shared_params(algorithm: Algorithm, problem: Problem, device: DeviceTraits) 
     if isinstance(problem, ConvProblem):
         if algorithm.name == "conv_blocked":
             return ConvBlockedParams(tile_h=1, tile_w=1, tile_k=1, unroll=4)
+        if algorithm.name == "conv_blocked_unpacked":
+            return ConvBlockedParams(tile_h=1, tile_w=3, tile_k=1, unroll=4, chunk=1)
         if algorithm.name == "conv_gemm":
             return ConvGemmParams.of(GemmTile(64, 64, 8, 8, 4), 1, device)
         if algorithm.name == "conv_winograd_gemm":
@@ -336,6 +339,7 @@ def enormous() -> list[Problem]:
     out: list[Problem] = [
         replace(parse(text), direction=direction, **wide) for direction in Pass for text in ("n1c1i8x8k64f3x3p1", "n1c64i8x8k64f3x3p1g64")
     ]
+    out.append(parse(f"n{2**17}c32i8x8k4096f3x3p1"))  # maps of few sums
     for text in ("maxpool n1c1i8x8f2x2", "avgpool n1c1i8x8f2x2"):
         out += [replace(parse(text), direction=direction, **wide) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA)]
     for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):

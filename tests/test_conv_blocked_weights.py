@@ -66,7 +66,7 @@ GEOMETRIES = {
 SIZES = [(3, 17, 33), (1, 33, 17), (2, 8, 1), (3, 3, 20), (2, 1, 17)]
 
 
-RARE = {"1x1 stride 2", "7x7 stride 2", "stride above kernel", "even kernel, one-sided padding", "1-D"}
+RARE = {"1x1 stride 2", "7x7 stride 2", "dilation with stride", "stride above kernel", "even kernel, one-sided padding", "1-D"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.exhaustive if n in RARE else ()) for n in GEOMETRIES])

@@ -134,6 +134,9 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     "conv_blocked groups": lambda: [run("conv_blocked", "n1c16i3x4k16f1x1s2g2+bias", ConvBlockedParams(1, 1, 1, 4))],
     "conv_blocked joint groups": lambda: [run("conv_blocked", "n1c34i3x4k20f1x1g2", ConvBlockedParams(1, 1, 1, 4))],
     "conv_blocked chunks": lambda: [run("conv_blocked", "n2c41i7x9k33f3x3p1+bias", ConvBlockedParams(2, 4, 2, 4, 2), y=HALO)],
+    "conv_blocked_unpacked": lambda: [
+        run("conv_blocked_unpacked", "n2c41i7x9k33f3x3p1+bias", ConvBlockedParams(2, 4, 2, 4, 2), y=HALO)
+    ],
     "conv_depthwise": lambda: [
         run("conv_depthwise", "n2c9i5x15k9f3x3s1x2p1d1x2g9+bias+leaky_relu(0.5)+res", ConvDepthwiseParams(3, 2), y=HALO)
     ],
@@ -381,6 +384,11 @@ MORE_MUTANTS = [
     Mutant("stride", BLOCKED, "conv_blocked", "column * READ_STRIDE_W * BLOCK_IN${", "column * BLOCK_IN${"),
     Mutant("sums of earlier chunks", BLOCKED, "conv_blocked chunks", "            if (chunk > 0) {", "            if (chunk > CHUNK) {"),
     Mutant("tail in the last chunk", BLOCKED, "conv_blocked chunks", '${"if (last) " if chunked else ""}{', "{"),
+    Mutant("other half of the rows", "conv_blocked_pack", "conv_blocked_unpacked", ".odd = row${stage}_${row + half}.hi",
+           ".odd = row${stage}_${row}.hi"),
+    Mutant("what blocks leave over", "conv_blocked_pack", "conv_blocked_unpacked", "for (; e < elements; ++e)",
+           "for (; e < elements - 1; ++e)"),
+    Mutant("next chunk", BLOCKED, "conv_blocked_unpacked", "first_weights + chunk * (BLOCK * KERNEL_H * KERNEL_W);", "first_weights;"),
     Mutant("dilation", BLOCKED, "conv_blocked", "row${h} += STEP_W * BLOCK_IN;", "row${h} += BLOCK_IN;"),
     Mutant("epilogue order", BLOCKED, "conv_blocked", f"{TILE_SUM} += {ADDED};", f"{TILE_SUM} = ACTIVATE({TILE_SUM}) + {ADDED};"),
     Mutant("next input block", BLOCKED, "conv_blocked",

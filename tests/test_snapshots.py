@@ -78,7 +78,7 @@ def joined(*launches: tuple[str, Problem]) -> KernelSource:
         call = prepare(BY_NAME[name], problem, CPU, BY_NAME[name].defaults(problem, CPU)).plan.calls[0]
         places = {operand: (("arena", 0), 0) for _, operand in call.bindings if isinstance(operand, str)}
         members.append(Member(render(call.source), call, places, ()))
-    return join(members).kernel.source
+    return join(members, CPU.compute_units).kernel.source
 
 
 MOMENTS = (("t0", "x0 - x1"), ("r0", "t0"), ("r1", "t0 * t0"))
@@ -95,6 +95,8 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "conv_blocked.half": lambda: conv("conv_blocked", "n1c16i4x4k16f3x3p1:f16", CPU, ConvBlockedParams(1, 2, 1, 4)),
     "conv_blocked.joint": lambda: conv("conv_blocked", "n1c6i5x4k9f3x3p1g3", CPU, ConvBlockedParams(1, 2, 1, 4)),
     "conv_blocked.chunked": lambda: conv("conv_blocked", "n1c20i4x4k16f1x1", CPU, ConvBlockedParams(1, 2, 1, 4, 2)),
+    "conv_blocked.unpacked": lambda: conv(
+        "conv_blocked_unpacked", "n1c20i4x4k16f3x1p1,1x0", DeviceTraits.cpu(4), ConvBlockedParams(1, 2, 1, 4, 2)),
     "conv_blocked_weights.partial": lambda: conv(
         "conv_blocked_weights", "n1c17i9x5k33f3x3s2p1:bwd_w", CPU, ConvBlockedWeightsParams(2, 2, 2, 1, 4)),
     "conv_blocked_weights.sum": lambda: conv(
@@ -237,7 +239,8 @@ def test_a_difference_is_shown_line_by_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_template_has_a_snapshot_and_every_snapshot_a_kernel() -> None:
-    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - {"common", "band", "gemm", "conv_gemm_walk"}
+    parts = {"common", "band", "gemm", "conv_gemm_walk", "conv_blocked_pack"}
+    assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - parts
     assert all(SNAPSHOTS[name]().template == name.partition(".")[0] for name in SNAPSHOTS)
     assert {path.name for path in FOLDER.iterdir()} == {f"{name}.cl" for name in SNAPSHOTS}
 

@@ -106,7 +106,7 @@ def test_a_tuned_candidate_wins_and_is_explained(base: Database) -> None:
         assert (choice.algorithm.name, choice.params) == ("conv_blocked", BLOCKED)
     text = describe(choice)
     assert f"tuned: 84 us measured on {CPU.identity} (untuned: {untuned.algorithm.name}, 100 us)" in text
-    assert "instead of" in text and "conv_direct (estimate" in text and "refused: conv_blocked_weights" in text
+    assert "instead of" in text and "conv_direct (estimate" in text and "refused: conv_blocked_unpacked" in text
 
 
 def test_a_tile_that_the_device_has_no_room_for_is_ignored(base: Database) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.conv_blocked import ConvBlocked
+from clconv.algorithms.conv_blocked_unpacked import ConvBlockedUnpacked
 from clconv.algorithms.conv_blocked_weights import ConvBlockedWeights
 from clconv.algorithms.conv_depthwise import ConvDepthwise
 from clconv.algorithms.conv_depthwise_rows import ConvDepthwiseRows
@@ -46,6 +47,7 @@ from clconv.problem import Problem
 ALGORITHMS: tuple[Algorithm, ...] = (
     ConvWinograd(),
     ConvBlocked(),
+    ConvBlockedUnpacked(),
     ConvBlockedWeights(),
     ConvDepthwise(),
     ConvDepthwiseRows(),

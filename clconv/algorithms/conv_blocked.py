@@ -14,6 +14,7 @@ from typing import Literal
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.blocked_calls import AxisCall, Roles, addresses, check_maps, is_dense, needed_halo, plane_calls
+from clconv.algorithms.conv_direct import vector_macros
 from clconv.algorithms.register_tiles import MOST_BLOCKS, Cut, Map, Tile, inner_loop, ranked_tiles, widest
 from clconv.codegen.expressions import bounded_activation
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
@@ -28,6 +29,8 @@ FEW_CHANNELS = 4
 # from which on an item is worth its start, or else there are fewer of them.
 ITEMS_PER_UNIT, FEW_ITEMS_PER_UNIT = 64, 8
 WORTHWHILE = 1200
+FLOATS_PER_LINE = 16
+CHUNK_MACROS = ("READ(p)", "READ_LANES(p)", "WRITE_LANES(v, p)")
 # Sums of a work-item that wait for the next chunk of weights, and the bytes of such a chunk: both stay in caches close by.
 PARTIAL_SUMS = 8192
 CHUNK_BYTES = 10240
@@ -167,13 +170,18 @@ def kernel_source(
     assert isinstance(layout, Blocked)
     kernel = (1, *problem.geometry.kernel)[-2:]
     empty = not rows.taps or not columns.taps
-    constants: dict[str, int | str] = {"BLOCK": traits.block, "BLOCK_IN": layout.block, "UNROLL": tile.unroll}
+    constants: dict[str, object] = {"BLOCK": traits.block, "BLOCK_IN": layout.block, "UNROLL": tile.unroll}
     constants |= {"TILE_H": tile.tile_h, "TILE_W": tile.tile_w, "TILE_K": tile.tile_k, "STEP_WEIGHTS": tile.tile_k * traits.block}
     for name, axis, size in (("H", rows, kernel[0]), ("W", columns, kernel[1])):
         shape = {"KERNEL": size, "TAPS": axis.taps, "STEP": axis.step, "TAP_STEP": axis.tap_step, "READ_STRIDE": axis.read_stride}
         constants |= {f"{key}_{name}": 1 if empty else value for key, value in shape.items()}
         constants[f"OUT_STRIDE_{name}"] = axis.out_stride
     constants |= {"CHUNK": tile.chunk, "PARTIAL_SUMS": PARTIAL_SUMS} if tile.chunk else {}
+    packs = problem.layout("w") == PLAIN
+    if packs:
+        # What a filter has in a chunk seldom begins where a cache line does.
+        constants["LINES"] = -(-tile.chunk * traits.block * math.prod(kernel) // FLOATS_PER_LINE) + 1
+        constants |= {name: macro for name, macro in vector_macros(traits.block, problem.dtype).items() if name in CHUNK_MACROS}
     constants |= bounded_activation(problem.epilogue.activation)[0]
     joint = share_blocks(problem, traits)
     arguments = {
@@ -181,7 +189,7 @@ def kernel_source(
         "blocked_input": layout.block > 1, "tail": Roles.of(problem).inputs % layout.block > 0 and not joint,
         # Measured on Zen 1: 1 x 1 maps of 256 and more channels from .75 to .95 of the peak, 3 x 3 a little; of no use to other strides.
         "prefetch": layout.block > 1 and not empty and columns.read_stride == 1,
-        "chunked": tile.chunk > 0,
+        "chunked": tile.chunk > 0, "packs": packs,
     }  # fmt: skip
     return KernelSource("conv_blocked", "conv_blocked", names(constants), names(arguments), problem.dtype)
 
@@ -204,8 +212,9 @@ def ranked(problem: ConvProblem, traits: DeviceTraits) -> tuple[Tile, ...]:
     return ranked_tiles(maps, -(-outputs // traits.block), registers, most_blocks)
 
 
-def in_chunks(problem: ConvProblem, traits: DeviceTraits) -> list[ConvBlockedParams]:
-    """The parameters for weights in chunks, where maps are so small that they take the time, and enough work-items remain; else none.
+def in_chunks(problem: ConvProblem, traits: DeviceTraits, fewest: int = CHUNKED_ITEMS_PER_UNIT) -> list[ConvBlockedParams]:
+    """The parameters for weights in chunks, where maps are so small that they take the time, and at least the `fewest` work-items remain
+    for each compute unit; else none.
 
     With AVX-512, 7 x 7 maps of 512 channels went from .45 of the peak to .70, 1 x 1 kernels on 14 x 14 maps from .74 to .78.
     """
@@ -213,7 +222,7 @@ def in_chunks(problem: ConvProblem, traits: DeviceTraits) -> list[ConvBlockedPar
     blocks, positions = -(-roles.outputs // c), math.prod(problem.tensors()[roles.target].shape[2:])
     tile_k = min(2, blocks)
     items = -(-blocks // tile_k) * problem.geometry.groups * problem.batch
-    if not can_chunk(problem, traits, positions * tile_k * c) or items < CHUNKED_ITEMS_PER_UNIT * traits.compute_units:
+    if not can_chunk(problem, traits, positions * tile_k * c) or items < fewest * traits.compute_units:
         return []
     bytes_of_block = 4 * math.prod(problem.geometry.kernel) * c * c * tile_k
     return [ConvBlockedParams(1, widest(tile_k, traits.vector_registers), tile_k, c, max(1, CHUNK_BYTES // bytes_of_block))]

@@ -28,12 +28,16 @@ class InnerLoop:
     An input or weight vector costs `fetch` to load, side by side with the multiply-adds; every step `step` beside them, and that much more
     for each of its positions and blocks. Where sums, weights and one input value leave fewer than `spare` registers, it takes `spilled`
     times as long. A core does `vectors_per_second` multiply-adds of a vector. Beside them it waits for weights that come from memory or a
-    far cache at `weights_per_second`, or at `chunks_per_second` where they are prefetched chunk by chunk.
+    far cache at `weights_per_second`, or at `chunks_per_second` where they are prefetched chunk by chunk. Plain weights that work-items
+    pack themselves go at `packed_per_second`, those that a kernel of its own packs or transforms at `reordered_per_second`, read and
+    written. Rates are bytes of two cores together.
     """
 
     vectors_per_second: float
     weights_per_second: float
     chunks_per_second: float
+    packed_per_second: float
+    reordered_per_second: float
     spare: int
     fetch: float
     step: float
@@ -43,8 +47,8 @@ class InnerLoop:
 
 
 # With 32 registers compilers load the next weights early, into registers that sums would need.
-SIXTEEN = InnerLoop(2.5e9, math.inf, math.inf, spare=0, fetch=1.35, step=0.3, position=0.0, block=0.1, spilled=1.33)
-THIRTY_TWO = InnerLoop(5.5e9, 12e9, 35e9, spare=2, fetch=1.0, step=1.0, position=0.14, block=0.0, spilled=1.15)
+SIXTEEN = InnerLoop(2.5e9, math.inf, math.inf, 20e9, 8e9, spare=0, fetch=1.35, step=0.3, position=0.0, block=0.1, spilled=1.33)
+THIRTY_TWO = InnerLoop(5.5e9, 12e9, 35e9, 40e9, 22e9, spare=2, fetch=1.0, step=1.0, position=0.14, block=0.0, spilled=1.15)
 
 
 def inner_loop(registers: int) -> InnerLoop:

@@ -9,10 +9,11 @@ from functools import lru_cache
 
 from clconv.algorithms import applicable, for_problem
 from clconv.algorithms.base import Algorithm
+from clconv.algorithms.register_tiles import inner_loop
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import Problem, ReorderProblem
-from clconv.tensor import Blocked, Layout, Strided
+from clconv.tensor import PLAIN, Blocked, Layout, Packed, Strided, Transformed
 from clconv.tuning import database
 from clconv.tuning.database import Table
 from clconv.tuning.entry import Entry, is_tunable, params_text, problem_key, storage_key
@@ -62,9 +63,17 @@ def same_storage(stored: Layout, wanted: Layout) -> bool:
     return stored == wanted
 
 
-def reorder_seconds(nbytes: int, traits: DeviceTraits) -> float:
-    """Estimate for a tensor that is read and written once; on GPUs at the bandwidth that their own kernels are weighed with."""
-    rate = BYTES_PER_SECOND if traits.is_cpu else traits.start.bytes_per_second * traits.compute_units
+def reorder_seconds(nbytes: int, traits: DeviceTraits, wanted: Layout = PLAIN) -> float:
+    """Estimate for a tensor that is read and written once; on GPUs at the bandwidth that their own kernels are weighed with.
+
+    Weights on CPU devices have a rate of their own: their kernels read whole runs.
+    """
+    if not traits.is_cpu:
+        rate = traits.start.bytes_per_second * traits.compute_units
+    elif isinstance(wanted, Packed | Transformed):
+        rate = inner_loop(traits.vector_registers).reordered_per_second
+    else:
+        rate = BYTES_PER_SECOND
     return 2 * nbytes / rate + LAUNCH_SECONDS
 
 
@@ -92,7 +101,7 @@ class Situation:
                 continue
             if name not in self.prepared and not same_storage(have, wanted):
                 spec = problem.spec(name)
-                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2, traits)
+                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2, traits, wanted)
         return Candidate(algorithm, params, wants, own, total)
 
     def algorithms(self, forced: str | None, strict: bool = False) -> tuple[list[Algorithm], list[tuple[str, str]], tuple[str, ...]]:

@@ -205,7 +205,7 @@ class _Race:
             have, want = problem.layout(name), candidate.wants.get(name, PLAIN)
             as_it_is = isinstance(have, Strided) and candidate.algorithm.takes_strided
             if name not in prepared and not as_it_is and not same_storage(have, want):
-                seconds += reorder_seconds(problem.spec(name).nbytes, self.tuner.traits)
+                seconds += reorder_seconds(problem.spec(name).nbytes, self.tuner.traits, want)
         return seconds
 
     def try_all(self) -> None:

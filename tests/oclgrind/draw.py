@@ -59,7 +59,9 @@ def pairs() -> tuple[tuple[Algorithm, str], ...]:
 
 
 def takers(algorithm: Algorithm, problem: Problem) -> list[DeviceTraits]:
-    return [device for device in DEVICES if algorithm.why_not(problem, device) is None]
+    """The devices that the algorithm takes the problem on; if none, the processors on which only its speed is against it."""
+    usual = [device for device in DEVICES if algorithm.why_not(problem, device) is None]
+    return usual or [device for device in DEVICES if device.is_cpu and algorithm.why_not_forced(problem, device) is None]
 
 
 def case(seed: int, number: int) -> Case:
