@@ -142,7 +142,15 @@ def _compile(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     named = {k: placeholder(v) for k, v in kwargs.items()}
     outputs = function(*positional, **named)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return Run(Graph(tuple(inputs), outputs), queue, Options(reuse=True, persistent=False))
+    return Run(Graph(tuple(inputs), outputs), queue, Options(reuse=True))
+
+
+def last_run() -> Run:
+    """What the last eager call was compiled to; for benchmarks and tests. Raises ArrayError where there was none."""
+    with _lock:
+        if not _remembered:
+            raise ArrayError("last_run: nothing was called on arrays yet, or it was forgotten")
+        return next(reversed(_remembered.values()))
 
 
 def forget() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clconv.codegen.plan import KernelSource
-from clconv.errors import ArrayError, DeviceError, UnsupportedError
+from clconv.errors import ArrayError, ClconvError, DeviceError, UnsupportedError
 from clconv.graph.assembly import Assembly, Options
 from clconv.graph.budget import device_bytes, over_budget
 from clconv.graph.explain import Profile, explain, profile_of
+from clconv.graph.improvement import REUSED, improvement_of
 from clconv.graph.network import Network, Shapes
 from clconv.graph.node import Node
 from clconv.graph.overlap import check_overlap
@@ -33,6 +35,9 @@ from clconv.runtime.staging import Staging
 from clconv.tensor import PLAIN, Layout
 
 MOST_VARIANTS = 64
+
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Variant:
@@ -70,6 +75,8 @@ class Run:
         self._lock = threading.Lock()
         self._staging = Staging()
         self._variant(*self._plain)
+        programs = programs_for(queue.context, queue.device)
+        self._improvement = improvement_of(self._main.assembly, graph, options, programs) if options.reuse else None
 
     @property
     def _main(self) -> Variant:
@@ -120,18 +127,29 @@ class Run:
         12
         """
         with self._lock:
-            before, options = self._variants, self.options
-            self._variants, self.options = OrderedDict(), replace(options, reuse=False, tuned=True)
-            try:
-                assembly = self._variant(*self._plain).assembly
-            except BaseException:
-                self._variants, self.options = before, options
-                raise
+            return self._choose_again(tuned=True)
+
+    def _choose_again(self, tuned: bool) -> int:
+        before, options = self._variants, self.options
+        self._variants, self.options = OrderedDict(), replace(options, reuse=False, tuned=tuned)
+        try:
+            assembly = self._variant(*self._plain).assembly
+        except BaseException:
+            self._variants, self.options = before, options
+            raise
+        self._improvement = None
         was, now = (
             Counter((step.label, str(step.problem), a.plans.get(id(step))) for step in a.steps)
             for a in (before[self._plain].assembly, assembly)
         )
         return (now - was).total()
+
+    def _improve(self) -> None:
+        """Take kernels that another process has built meanwhile; where that fails, the run stays as it is."""
+        try:
+            self._choose_again(self.options.tuned)
+        except ClconvError as error:
+            log.warning("kernels that were built already stay in use: %s", str(error)[:2000])
 
     def _is_built(self, source: KernelSource) -> bool:
         return is_built(source, programs_for(self.queue.context, self.queue.device), self.options.directory)
@@ -158,6 +176,8 @@ class Run:
             external["output", i] = arrays.memory_of(array, out_layouts[i])
         wait = [event for array in (taken if out is None else [*taken, *results]) for event in array.events]
         with self._lock:
+            if self._improvement is not None and self._improvement.is_due():
+                self._improve()
             variant = self._variant(*layouts)
             assembly, executor = variant.assembly, variant.executor
             if out is not None:
@@ -280,7 +300,8 @@ class Run:
         """Which algorithm each operation got, why, and where tensors are reordered; estimates are marked as such."""
         assembly = self._main.assembly
         text = explain(assembly.steps, assembly.notes, self.traits.label, self.memory) + "\n" + self._main.executor.promotion.note
-        return text + "\nkernels that were built already go before better ones; run.retune() builds those" if self.options.reuse else text
+        note = self._improvement.note if self._improvement is not None else REUSED if self.options.reuse else ""
+        return f"{text}\n{note}" if note else text
 
     def profile(self, *inputs: Any, repeats: int = 10, scalars: Mapping[str, float] | None = None) -> Profile:
         """Median device time of every launch, one after the other even where a run is one launch or branches are side by side; print it.

@@ -37,6 +37,8 @@ FEWEST_KERNELS = 6
 MOST_COMPANIONS = 3
 MOST_BYTES = 1 << 26
 PATIENCE = 30.0
+OFTEN = 64
+"""Calls that show that a run will be called again, so that a humble companion is worth its work."""
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,8 @@ class Companion:
     A `humble` one leaves the processors to all others.
     """
 
+    latest: Companion | None = None
+
     def __init__(
         self, traits: DeviceTraits, kernels: Sequence[RenderedKernel], rehearsals: Sequence[Rehearsal], humble: bool = False
     ) -> None:
@@ -120,6 +124,14 @@ class Companion:
         finally:
             self.is_over = True
             self._built.put(None)
+
+    @classmethod
+    def humbly(cls, traits: DeviceTraits, kernels: Sequence[RenderedKernel], rehearsals: Sequence[Rehearsal]) -> Companion | None:
+        """A humble one, for whatever run; None while the one before is at work."""
+        if cls.latest is not None and not cls.latest.is_over:
+            return None
+        cls.latest = cls(traits, kernels, rehearsals, humble=True)
+        return cls.latest
 
     def meet(self) -> None:
         """Wait until its kernels are built, or it has failed."""

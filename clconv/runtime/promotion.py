@@ -14,12 +14,10 @@ from collections.abc import Callable
 from clconv.codegen.persistent import Joined
 from clconv.device import DeviceTraits
 from clconv.errors import ClconvError
-from clconv.runtime.companion import Companion, most_companions
+from clconv.runtime.companion import OFTEN, Companion, most_companions
 from clconv.runtime.persistent import Persistent, rehearsal
 from clconv.runtime.programs import Programs
 
-OFTEN = 64
-"""Calls that show that a run will be called again."""
 SEPARATE = "launches one by one"
 
 log = logging.getLogger(__name__)
@@ -31,9 +29,6 @@ class Promotion:
     `wanted`: True for one launch at once, False for never, None for when the run has been called often. `reason`: why it cannot be, as far
     as that is known beforehand.
     """
-
-    _last: Companion | None = None
-    """The process that began last, for whatever run: the next begins when it is over."""
 
     def __init__(
         self,
@@ -96,8 +91,8 @@ class Promotion:
             self._joined = joined
 
     def _accompany(self, joined: Joined) -> None:
-        if Promotion._last is None or Promotion._last.is_over:
-            self._companion = Promotion._last = Companion(self._traits, [joined.kernel], [rehearsal(joined)], humble=True)
+        self._companion = Companion.humbly(self._traits, [joined.kernel], [rehearsal(joined)])
+        if self._companion is not None:
             self.note = f"{SEPARATE}, while another process builds one for all"
 
     def _change(self) -> None:

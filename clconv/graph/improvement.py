@@ -1,0 +1,99 @@
+"""Better kernels for a run that took what was built already: another process builds them when the run has been called often."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from clconv.codegen.plan import KernelSource
+from clconv.device import DeviceTraits
+from clconv.errors import ClconvError
+from clconv.graph.assembly import Assembly, Options
+from clconv.graph.trace import Graph
+from clconv.runtime.companion import OFTEN, Companion, Rehearsal, most_companions
+from clconv.runtime.placed import PlacedStep
+from clconv.runtime.programs import Programs
+from clconv.runtime.texts import rendered_text
+from clconv.tensor import PLAIN
+
+REUSED = "kernels that were built already go before better ones; run.retune() builds those"
+
+log = logging.getLogger(__name__)
+
+
+def improvement_of(taken: Assembly, graph: Graph, options: Options, programs: Programs) -> Improvement | None:
+    """For a run of `graph` that was assembled from what is built.
+
+    None where no process may help, where the run changes parameters, because training goes on as it began, and where it was to be one
+    launch from the start, because it would not be for a while.
+    """
+    if taken.updated or options.persistent or not most_companions(taken.traits):
+        return None
+
+    def ideal() -> Sequence[PlacedStep]:
+        layouts = (PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs)
+        return Assembly(graph, taken.traits, replace(options, reuse=False), *layouts).placed()
+
+    used = (call.source for plan in taken.plans.values() for call in plan.calls)
+    return Improvement(ideal, used, programs, taken.traits, options.directory)
+
+
+class Improvement:
+    """Asked at each call of one run. `note` says what it came to; what stands in its way is noted, never raised."""
+
+    def __init__(
+        self,
+        ideal: Callable[[], Sequence[PlacedStep]],
+        used: Iterable[KernelSource],
+        programs: Programs,
+        traits: DeviceTraits,
+        directory: str | None,
+    ) -> None:
+        """`ideal` gives the steps as they would be if everything were built; `used` are the kernels of the run as it is."""
+        self._ideal, self._used, self._programs, self._traits, self._directory = ideal, frozenset(used), programs, traits, directory
+        self._calls = 0
+        self._is_over = False
+        self._companion: Companion | None = None
+        self.note = f"{REUSED}, as does another process after {OFTEN} calls"
+
+    def is_due(self) -> bool:
+        """Whether the run had to do without kernels that are built by now, so that it had better choose again."""
+        if self._is_over:
+            return False
+        self._calls += 1
+        if self._calls < OFTEN:
+            return False
+        if self._companion is not None:
+            if self._companion.is_over:
+                self._settle(f"{REUSED}: another process has failed to")
+            return self._is_over and self._companion.has_succeeded
+        try:
+            return self._begin()
+        except ClconvError as error:
+            log.warning("kernels that were built already stay in use: %s", str(error)[:2000])
+            self._settle(f"{REUSED}: {str(error).partition(chr(10))[0]}")
+            return False
+
+    def _begin(self) -> bool:
+        """Have another process build what is missing; whether nothing is, but another choice is the better one."""
+        rehearsals: dict[str, Rehearsal] = {}
+        kernels, sources = [], set()
+        for step in self._ideal():
+            sizes = {name: place.nbytes for name, place in step.operands.items()}
+            for call in step.plan.calls if step.plan else ():
+                kernel = rendered_text(call.source, self._directory)
+                sources.add(call.source)
+                if kernel.symbol not in rehearsals and not self._programs.has([kernel.symbol]):
+                    rehearsals[kernel.symbol] = Rehearsal.of(kernel, call, sizes)
+                    kernels.append(kernel)
+        if kernels:
+            self._companion = Companion.humbly(self._traits, kernels, list(rehearsals.values()))
+            if self._companion is not None:
+                self.note = f"{REUSED}, which another process does now"
+            return False
+        self._settle("")
+        return sources != self._used
+
+    def _settle(self, note: str) -> None:
+        self._is_over, self.note = True, note
