@@ -54,6 +54,17 @@ def _pool(problem: PoolProblem, nodes: Mapping[str, Node]) -> tuple[Node, ...]:
     return (item(node, 0), item(node, 1)) if problem.with_indices else (node,)
 
 
+def error_factor(run: Run) -> float | None:
+    """The largest `error_factor` of the algorithms that run at each call; None if all are straight sums."""
+    factors = [step.choice.algorithm.error_factor(step.problem, step.choice.params) for step in run.steps if not step.prepared]
+    return max((factor for factor in factors if factor is not None), default=None)
+
+
+def algorithms(run: Run) -> str:
+    """What runs at each call, in order."""
+    return ", ".join(step.choice.algorithm.name for step in run.steps if not step.prepared)
+
+
 class Compiled:
     """The compiled problem on arrays of its own; a call runs it and waits. The result's memory is used again."""
 
@@ -72,19 +83,3 @@ class Compiled:
 
     def results(self) -> list[np.ndarray]:
         return [arrays.to_host(array) for array in self.outputs]
-
-    def named_results(self, problem: ConvProblem | PoolProblem) -> dict[str, np.ndarray]:
-        """The results by the names of the problem's outputs."""
-        return dict(zip(problem.outputs, self.results(), strict=True))
-
-    @property
-    def error_factor(self) -> float | None:
-        """The largest `error_factor` of the algorithms that run; None if all are straight sums."""
-        steps = [step for step in self.run.steps if not step.prepared]
-        factors = [step.choice.algorithm.error_factor(step.problem, step.choice.params) for step in steps]
-        return max((factor for factor in factors if factor is not None), default=None)
-
-    @property
-    def algorithms(self) -> str:
-        """What runs at each call, in order."""
-        return ", ".join(step.choice.algorithm.name for step in self.run.steps if not step.prepared)

@@ -12,8 +12,9 @@ import numpy as np
 from clconv.algorithms import applicable
 from clconv.algorithms.base import Algorithm
 from clconv.bench.check import error_share, random_operands
-from clconv.bench.compiled import Compiled
+from clconv.bench.compiled import Compiled, algorithms, error_factor
 from clconv.bench.contest import Building, Contestant, Settings, blank, contest
+from clconv.bench.eager import Eager
 from clconv.bench.machine import copies_for
 from clconv.bench.report import Row
 from clconv.bench.rivals import ProblemJob
@@ -124,17 +125,19 @@ def bench_problem(
     settings: Settings = Settings(),  # noqa: B008
     params: Mapping[str, str] | None = None,
     row: Row | None = None,
+    eager: bool = False,
 ) -> list[Row]:
     """A row for the algorithm that `select` takes, for the one named, or for "all" that accept; timed in turns.
 
     Inputs are in the layouts that each algorithm asks for. With rivals, a last row is the problem compiled as users meet it, plain arrays
-    in and out: that one is compared with theirs. `params` replaces some of the parameters of the one algorithm. Raises UnsupportedError
-    where a named algorithm refuses.
+    in and out: that one is compared with theirs. `eager` gives that row too, and one before it for the eager call. `params`
+    replaces some of the parameters of the one algorithm. Raises UnsupportedError where a named algorithm refuses.
 
     >>> bench_problem(clconv.parse("n1c64i56x56k64f3x3p1"), clconv.default_queue(), "all")  # doctest: +SKIP
     """
     traits = traits_of(queue.device)
-    chosen = choose(problem, traits, forced=None if algorithm == "all" else algorithm)
+    prepared = frozenset({"w"} & set(problem.inputs))  # as in a compiled network
+    chosen = choose(problem, traits, prepared=prepared, forced=None if algorithm == "all" else algorithm)
     candidates = applicable(problem, traits) if algorithm == "all" else (chosen.algorithm,)
     if params and len(candidates) > 1:
         raise UnsupportedError("--params: parameters are those of one algorithm; name it with --algorithm")
@@ -147,7 +150,10 @@ def bench_problem(
         settings.tell(f"{row.text}: building {candidate.name}")
         own = parameters_with(candidate.defaults(problem, traits), params or {}, candidate.name)
         contestants.append(contestant_of(problem, candidate, queue, operands, own, copies, settings))
-    if settings.against:
+    if eager:
+        settings.tell(f"{row.text}: calling until nothing better is built")
+        contestants.append(eager_contestant(problem, queue, operands, settings))
+    if settings.against or eager:
         settings.tell(f"{row.text}: compiling")
         contestants.append(compiled_contestant(problem, queue, operands, copies, settings))
     return contest(contestants, ProblemJob(problem, operands), row, traits, settings, copies=copies)
@@ -203,17 +209,42 @@ def compiled_contestant(
         first = Compiled(problem, queue, operands, settings.directory)
         first()
     instances = [first, *(Compiled(problem, queue, operands, settings.directory) for _ in range(copies - 1))]
+    return _as_users_meet_it("compiled", problem, operands, first, rotating(instances), building, settings)
+
+
+def eager_contestant(
+    problem: ConvProblem | PoolProblem, queue: Any, operands: Mapping[str, np.ndarray], settings: Settings
+) -> Contestant:
+    """The eager call on plain arrays, weights too; a call waits for its result."""
+    with Building() as building:
+        eager = Eager(problem, queue, operands)
+        eager()
+    eager.settle()
+    return _as_users_meet_it("eager", problem, operands, eager, rotating([eager]), building, settings)
+
+
+def _as_users_meet_it(
+    name: str,
+    problem: ConvProblem | PoolProblem,
+    operands: Mapping[str, np.ndarray],
+    first: Compiled | Eager,
+    candidate: Candidate,
+    building: Building,
+    settings: Settings,
+) -> Contestant:
+    run = first.run
+    named = dict(zip(problem.outputs, first.results(), strict=True))
     return Contestant(
-        algorithm="compiled",
-        params=first.algorithms,
-        candidate=rotating(instances),
+        algorithm=name,
+        params=algorithms(run),
+        candidate=candidate,
         results=first.results,
-        launches=first.run.launch_count,
+        launches=run.launch_count,
         first_run_seconds=building.seconds,
         kernels_built=building.kernels,
         multiply_adds=problem.multiply_adds if isinstance(problem, ConvProblem) else None,
         bytes_moved=problem.bytes_moved,
-        error=error_share(problem, operands, first.named_results(problem), first.error_factor) if settings.check else None,
+        error=error_share(problem, operands, named, error_factor(run)) if settings.check else None,
     )
 
 

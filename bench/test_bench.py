@@ -9,7 +9,7 @@ import pytest
 
 from clconv.algorithms import applicable
 from clconv.bench.check import error_share, random_operands
-from clconv.bench.compiled import Compiled
+from clconv.bench.compiled import Compiled, algorithms
 from clconv.bench.layers import Layer, of_network
 from clconv.bench.networks import Inference, named
 from clconv.bench.problems import prepare
@@ -62,7 +62,7 @@ def test_layer(benchmark: Any, layer: Layer) -> None:
     queue, problem = default_queue(), layer.problem
     compiled = Compiled(problem, queue, random_operands(problem))
     compiled()
-    note(benchmark, problem=str(problem), count=layer.count, multiply_adds=problem.multiply_adds, algorithms=compiled.algorithms)
+    note(benchmark, problem=str(problem), count=layer.count, multiply_adds=problem.multiply_adds, algorithms=algorithms(compiled.run))
     benchmark.pedantic(compiled, rounds=15, warmup_rounds=2)
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from clconv import reference
 from clconv.algorithms import applicable, for_problem
+from clconv.bench import eager as module
 from clconv.bench.check import error_share, random_operands
 from clconv.bench.contest import Settings
+from clconv.bench.eager import Eager
 from clconv.bench.networks import INPUTS, build, input_shape, randomise
 from clconv.bench.problems import bench_problem, parameters_with, prepare
 from clconv.bench.report import read_json, write_json
@@ -20,6 +22,7 @@ from clconv.bench.timing import AGAINST_RIVALS, BLOCK_SECONDS, LEAST_REPEATS, MO
 from clconv.errors import UnsupportedError
 from clconv.nn import models
 from clconv.problem import ConvProblem, PoolProblem, parse
+from clconv.runtime.companion import Companion
 from tests.support import traits
 
 
@@ -206,6 +209,36 @@ def test_parameters_by_hand() -> None:
 def test_parameters_that_are_none_are_refused(given: dict[str, str], message: str) -> None:
     with pytest.raises(UnsupportedError, match=re.escape(message)):
         parameters_with(Tile(), given, "made_up")
+
+
+def test_the_eager_call_has_a_line(queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With residual and activation, beside the compiled problem; it is called until another process has built what it wanted to."""
+    monkeypatch.setenv("CLCONV_COMPANIONS", "0")
+    monkeypatch.setattr(Companion, "latest", None)
+    problem = parse("n2c3i9x8k3f3x3s1x2p1,0x1+bias+leaky_relu(0.5)+res")
+    assert isinstance(problem, ConvProblem)
+    kind, eager, compiled = bench_problem(problem, queue, None, Settings(check=True), eager=True)
+    assert [kind.algorithm == "eager", eager.algorithm, compiled.algorithm] == [False, "eager", "compiled"]
+    assert eager.error is not None and eager.error <= 1 and eager.params and eager.launches >= 1
+
+    calls = Eager(problem, queue, random_operands(problem))
+    monkeypatch.setattr(module, "OFTEN", 3)
+    counted: list[object] = []
+
+    def call(self: Eager) -> None:
+        counted.append(None)
+        if len(counted) == 2:
+            Companion.latest = type("Over", (), {"is_over": True})()
+
+    monkeypatch.setattr(Eager, "__call__", call)
+    calls.settle()
+    assert len(counted) == 2 * (3 + 1), "a round in which nothing began is the last"
+
+
+@pytest.mark.parametrize("text", ["maxpool n1c3i8x8f2x2", "n1c3i8x8k4f3x3:bwd_d"])
+def test_only_forward_convolutions_are_called_eagerly(text: str, queue) -> None:
+    with pytest.raises(UnsupportedError, match="--eager: times F.conv1d, F.conv2d and F.conv3d, got"):
+        bench_problem(parse(text), queue, eager=True)
 
 
 def test_parameters_are_those_of_one_algorithm(queue) -> None:

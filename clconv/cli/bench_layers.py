@@ -34,17 +34,20 @@ def parameters(text: str | None) -> dict[str, str]:
 @click.argument("problem")
 @click.option("--algorithm", metavar="all|NAME", help="Time all that accept the problem, or this one, instead of the chosen one.")
 @click.option("--params", metavar="NAME=VALUE,..", help="Parameters of the one algorithm: tile_w=14,tile_k=2.")
+@click.option("--eager", is_flag=True, help="Also time the eager call, F.conv2d on plain arrays, and the compiled problem.")
 @pass_option
 @click.option("--batch", "batches", metavar="N[,N..]", type=Numbers(), help="Images in a batch, instead of the problem's own n.")
 @common_options
 def conv(
-    problem: str, algorithm: str | None, params: str | None, direction: str | None, batches: tuple[int, ...] | None, **options: Any
-) -> None:
+    problem: str, algorithm: str | None, params: str | None, eager: bool, direction: str | None, batches: tuple[int, ...] | None,
+    **options: Any,
+) -> None:  # fmt: skip
     """Time PROBLEM ("conv n1c64i56x56k64f3x3p1"; pooling too), by one or all of the algorithms that take it.
 
     Each algorithm runs alone, on tensors in the layouts that it asks for, as inside of a compiled network. With --against there is a line
     more, "compiled": plain arrays (N, C, H, W) in and out, everything included, weights packed beforehand. Rivals do the same on tensors
-    of their own kind, which are neither copied in nor out; ratios are to that line.
+    of their own kind, which are neither copied in nor out; ratios are to that line. With --eager there are two lines more, "eager" and
+    "compiled"; the eager call is timed as it is after some dozens of calls, when other processes have built what is best for it.
     """
     asked, given = problem_of(problem), parameters(params)
 
@@ -55,7 +58,7 @@ def conv(
         for batch in batches or (None,):
             one = with_pass(with_batch(asked, batch), direction)
             chosen = algorithm if algorithm == "all" else algorithm_name(one, algorithm)
-            yield bench_problem(one, queue, chosen, settings, given)
+            yield bench_problem(one, queue, chosen, settings, given, eager=eager)
 
     carry_out(options, run)
 
