@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import clconv.functional as F
+from clconv.bench.compiled import algorithms
 from clconv.errors import UnsupportedError
 from clconv.functional.eager import last_run
 from clconv.graph.compile import Run
@@ -43,16 +44,17 @@ class Eager:
         self.queue.finish()
 
     def settle(self) -> None:
-        """Call until other processes have nothing better to build any more; see `clconv.graph.improvement`."""
+        """Call until other processes have nothing better to build, and nothing changes any more; see `clconv.graph.improvement`."""
         end = time.monotonic() + PATIENCE
+        state: object = None
         while time.monotonic() < end:
-            before = Companion.latest
             for _ in range(OFTEN):
                 self()
             while Companion.latest is not None and not Companion.latest.is_over and time.monotonic() < end:
                 time.sleep(0.05)
             self()
-            if Companion.latest is before:
+            before, state = state, (Companion.latest, algorithms(self.run), self.run.launch_count)
+            if state == before:
                 return
 
     @property

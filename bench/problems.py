@@ -152,7 +152,7 @@ def bench_problem(
         contestants.append(contestant_of(problem, candidate, queue, operands, own, copies, settings))
     if eager:
         settings.tell(f"{row.text}: calling until nothing better is built")
-        contestants.append(eager_contestant(problem, queue, operands, settings))
+        contestants.append(eager_contestant(problem, queue, operands, copies, settings))
     if settings.against or eager:
         settings.tell(f"{row.text}: compiling")
         contestants.append(compiled_contestant(problem, queue, operands, copies, settings))
@@ -213,14 +213,17 @@ def compiled_contestant(
 
 
 def eager_contestant(
-    problem: ConvProblem | PoolProblem, queue: Any, operands: Mapping[str, np.ndarray], settings: Settings
+    problem: ConvProblem | PoolProblem, queue: Any, operands: Mapping[str, np.ndarray], copies: int, settings: Settings
 ) -> Contestant:
-    """The eager call on plain arrays, weights too; a call waits for its result."""
+    """The eager call on plain arrays, weights too; a call waits for its result. Raises UnsupportedError for edited templates."""
+    if settings.directory:
+        raise UnsupportedError(f"--eager: eager calls take no edited templates, got --kernels {settings.directory}; leave out one of them")
     with Building() as building:
-        eager = Eager(problem, queue, operands)
-        eager()
-    eager.settle()
-    return _as_users_meet_it("eager", problem, operands, eager, rotating([eager]), building, settings)
+        first = Eager(problem, queue, operands)
+        first()
+    first.settle()
+    instances = [first, *(Eager(problem, queue, operands) for _ in range(copies - 1))]
+    return _as_users_meet_it("eager", problem, operands, first, rotating(instances), building, settings)
 
 
 def _as_users_meet_it(

@@ -15,7 +15,8 @@
 ## A forward pass is one such call, a data gradient one for every residue of the positions modulo the stride.
 ##
 ## Header constants: TILE_*, BLOCK, BLOCK_IN (BLOCK, or 1 for an input that is not blocked), KERNEL_*, TAPS_*, STEP_*, TAP_STEP_*,
-##     READ_STRIDE_*, OUT_STRIDE_*, STEP_WEIGHTS (weights of one input channel at one tap), UNROLL, ACTIVATE(v).
+##     READ_STRIDE_*, OUT_STRIDE_*, STEP_WEIGHTS (weights of one input channel at one tap), UNROLL, ACTIVATE(v); with `packs` LINE (elements
+##     of a cache line), LINES (of a filter in a chunk), and those of conv_blocked_pack.cl.mako.
 ## Render arguments: block; tile_h, tile_w, tile_k; blocked_input; tail: the last input block is not full; empty: no taps; joint: groups
 ##     share blocks, so that there is one group to the kernel, whose channel tiles each read the range of input blocks that their groups lie
 ##     in, with weights of zero for what belongs to others; prefetch: fetch the columns of the next tile, 16 floats to a cache line;
@@ -76,7 +77,7 @@ ${tap_row()}\
                     for (int s = 0; s < TAPS_W; ++s) {
                         % if packs:
                         for (int line = 0; line < lines; ++line, ++ahead)
-                            PREFETCH(next + ahead / LINES * length + ahead % LINES * 16);
+                            PREFETCH(next + ahead / LINES * length + ahead % LINES * LINE);
                         % elif chunked:
                         for (int line = 0; line < lines; ++line)
                             PREFETCH(ahead + line * 16);
@@ -178,7 +179,7 @@ ${common.prefetch()}\
 __kernel WORK_GROUP
 void conv_blocked(
     __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
-    __global const real *restrict w,         // groups, channel tiles, input blocks, KERNEL_H, KERNEL_W, BLOCK_IN, tile_k * BLOCK
+    __global const real *restrict w,         // ${"groups * filters, channels, KERNEL_H, KERNEL_W" if packs else "groups, channel tiles, input blocks, KERNEL_H, KERNEL_W, BLOCK_IN, tile_k * BLOCK"}
 ${common.epilogue_arguments()}\
     __global real *restrict y,               // N, output blocks, rows, columns, BLOCK
     const int x_image, const int x_plane, const int x_row, const int x_offset,

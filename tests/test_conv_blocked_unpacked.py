@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from clconv.algorithms.conv_blocked_unpacked import ConvBlockedUnpacked
 from clconv.device import DeviceTraits
 from clconv.errors import UnsupportedError
 from clconv.problem import ConvProblem, parse
-from clconv.tensor import PLAIN
+from clconv.tensor import PLAIN, Blocked
 from clconv.tuning.select import choose
 from tests.support import run_plan, traits
 from tests.test_conv_blocked import expected, operands_of
@@ -49,8 +51,7 @@ def test_integers_bit_for_bit(text: str) -> None:
     np.testing.assert_array_equal(got, expected(problem, operands))
 
 
-def test_weights_beyond_the_last_filter_are_not_read() -> None:
-    """What follows w in memory may be anything: here NaN, which no sum may hold."""
+def test_a_nan_of_the_last_filter_stays_there() -> None:
     problem = laid_out("n2c41i7x9k33f3x3p1+bias+relu+res")
     operands = operands_of(problem)
     operands["w"][-1, -1, -1, -1] = np.nan
@@ -61,8 +62,9 @@ def test_weights_beyond_the_last_filter_are_not_read() -> None:
 def test_it_is_for_forward_passes_on_small_maps() -> None:
     refusals = {
         "n1c512i7x7k512f3x3p1:bwd_d": "computes the forward pass, got",
-        "n1c64i56x56k64f3x3p1": "keeps all sums of a map waiting for the next weights, 8192 at most",
-        "n1c24i7x7k48f3x3p1g2": "groups must not share blocks",
+        "n1c64i56x56k64f3x3p1": "waiting for the next weights, 8192 at most, got maps of 56 x 56",
+        "n1c24i7x7k48f3x3p1g2": "needs groups that share no block of 16 channels, got 2 groups that do",
+        "n1c3i7x7k512f3x3p1": "needs more than 4 channels, got 3",
         "n1c32i13x13k512f7x7p3": "keeps a chunk of packed weights at hand, 65536 bytes at most, got 100352",
         "n1c512i7x7k32f3x3p1": "leaves compute units idle",
         "n1c512i7x7x7k512f3x3x3p1": "needs 1 or 2 spatial axes",
@@ -73,6 +75,20 @@ def test_it_is_for_forward_passes_on_small_maps() -> None:
     assert ALGORITHM.why_not(parse("n1c512i7x7k512f3x3p1"), CPU) is None
     assert ALGORITHM.why_not_forced(parse("n1c512i7x7k32f3x3p1"), CPU) is None
     assert "needs a CPU" in (ALGORITHM.why_not(parse("n1c512i7x7k512f3x3p1"), DeviceTraits.gpu()) or "")
+
+
+@pytest.mark.parametrize("block", [4, 8, 16])
+def test_what_is_taken_can_be_planned(block: int) -> None:
+    """Maps of all sizes, also on tensors with more halo than asked for, where 1 x 1 kernels find no run of positions."""
+    device, taken = DeviceTraits.cpu(block), 0
+    for height, width, kernel in product(range(1, 41, 3), range(1, 48), ("1x1", "3x3p1")):
+        problem = parse(f"n1c64i{height}x{width}k512f{kernel}")
+        if ALGORITHM.why_not(problem, device) is None:
+            params = ALGORITHM.defaults(problem, device)
+            laid = problem.with_layouts(**ALGORITHM.wants(problem, device, params))
+            wider = laid.with_layouts(x=Blocked(block, ((2, 1), (1, 2))))
+            taken += sum(len(ALGORITHM.plan(each, device, params).calls) for each in (laid, wider))
+    assert taken > 100
 
 
 def test_plans_say_what_is_wrong() -> None:

@@ -29,7 +29,7 @@ FEW_CHANNELS = 4
 # from which on an item is worth its start, or else there are fewer of them.
 ITEMS_PER_UNIT, FEW_ITEMS_PER_UNIT = 64, 8
 WORTHWHILE = 1200
-FLOATS_PER_LINE = 16
+LINE_BYTES = 64
 CHUNK_MACROS = ("READ(p)", "READ_LANES(p)", "WRITE_LANES(v, p)")
 # Sums of a work-item that wait for the next chunk of weights, and the bytes of such a chunk: both stay in caches close by.
 PARTIAL_SUMS = 8192
@@ -180,7 +180,8 @@ def kernel_source(
     packs = problem.layout("w") == PLAIN
     if packs:
         # What a filter has in a chunk seldom begins where a cache line does.
-        constants["LINES"] = -(-tile.chunk * traits.block * math.prod(kernel) // FLOATS_PER_LINE) + 1
+        line = LINE_BYTES * problem.spec("w").elements // problem.spec("w").nbytes
+        constants |= {"LINE": line, "LINES": -(-tile.chunk * traits.block * math.prod(kernel) // line) + 1}
         constants |= {name: macro for name, macro in vector_macros(traits.block, problem.dtype).items() if name in CHUNK_MACROS}
     constants |= bounded_activation(problem.epilogue.activation)[0]
     joint = share_blocks(problem, traits)

@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from clconv.algorithms.blocked_calls import check_maps, needed_halo, plane_calls
-from clconv.algorithms.conv_blocked import PARTIAL_SUMS, ConvBlocked, ConvBlockedParams, in_chunks, kernel_call
+from clconv.algorithms.conv_blocked import (
+    FEW_CHANNELS,
+    PARTIAL_SUMS,
+    ConvBlocked,
+    ConvBlockedParams,
+    in_chunks,
+    kernel_call,
+    reads_plain,
+    share_blocks,
+)
 from clconv.algorithms.register_tiles import inner_loop
 from clconv.codegen.plan import Plan
 from clconv.device import DeviceTraits
@@ -43,9 +53,13 @@ class ConvBlockedUnpacked(ConvBlocked):
             return f"computes the forward pass, got {problem.direction.value}"
         if (why := super().why_not(problem, traits)) is not None:
             return why
+        if reads_plain(problem):
+            return f"needs more than {FEW_CHANNELS} channels, got {problem.channels}: so few are read unblocked"
+        if share_blocks(problem, traits):
+            return f"needs groups that share no block of {traits.block} channels, got {problem.geometry.groups} groups that do"
         if not in_chunks(problem, traits, fewest=0):
-            sums = f"keeps all sums of a map waiting for the next weights, {PARTIAL_SUMS} at most"
-            return f"{sums}; and groups must not share blocks of channels"
+            size = " x ".join(map(str, problem.output_size))
+            return f"keeps the sums of a whole map waiting for the next weights, {PARTIAL_SUMS} at most, got maps of {size}"
         (params,) = self.space(problem, traits)
         if (needed := packed_bytes(problem, traits, params)) > MOST_PACKED:
             return f"keeps a chunk of packed weights at hand, {MOST_PACKED} bytes at most, got {needed}"
@@ -65,10 +79,12 @@ class ConvBlockedUnpacked(ConvBlocked):
         if problem.layout("w") != PLAIN:
             raise UnsupportedError(f"{problem}: w must be plain, got {problem.layout('w')}; conv_blocked takes packed weights")
         ((rows, columns),) = plane_calls(problem)
-        call = kernel_call(problem, traits, params, rows, columns, halo=True)
-        if "CHUNK" not in dict(call.source.constants) or packed_bytes(problem, traits, params) > MOST_PACKED:
-            raise UnsupportedError(f"{problem}: {params} keeps too much at hand; take a chunk, and a smaller one, or smaller tiles")
-        return Plan((call,))
+        if packed_bytes(problem, traits, params) <= MOST_PACKED:
+            for width in range(params.tile_w, 0, -1):  # the last tiles of rows fill up what may wait: narrower ones fill up less
+                call = kernel_call(problem, traits, replace(params, tile_w=width), rows, columns, halo=True)
+                if "CHUNK" in dict(call.source.constants):
+                    return Plan((call,))
+        raise UnsupportedError(f"{problem}: {params} keeps too much at hand; take a chunk, and a smaller one, or smaller tiles")
 
     def seconds(self, problem: ConvProblem, traits: DeviceTraits, params: object) -> float:
         packing = problem.batch * problem.spec("w").nbytes / inner_loop(traits.vector_registers).packed_per_second

@@ -30,7 +30,7 @@ class InnerLoop:
     times as long. A core does `vectors_per_second` multiply-adds of a vector. Beside them it waits for weights that come from memory or a
     far cache at `weights_per_second`, or at `chunks_per_second` where they are prefetched chunk by chunk. Plain weights that work-items
     pack themselves go at `packed_per_second`, those that a kernel of its own packs or transforms at `reordered_per_second`, read and
-    written. Rates are bytes of two cores together.
+    written. Rates are bytes of two cores together; more cores share the memory.
     """
 
     vectors_per_second: float

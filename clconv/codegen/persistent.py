@@ -16,7 +16,7 @@ from clconv.codegen.render import RenderedKernel, render
 
 HEAD = ("KERNEL", "FIRST", "TICKETS", "RUN", "ITEMS", "ITEMS_X", "ITEMS_Y", "ITEMS_Z", "NUMBERS", "PLACES", "WAITS", "WAIT_COUNT")
 TICKETS_EACH = 16
-"""Of a launch, for each work-group: few enough that neighbouring items, which share lines of memory, mostly are one group's."""
+"""Of a launch with many items, for each work-group at least: few enough that neighbours, which share lines of memory, mostly are one's."""
 APART = 16
 """Numbers from one counter to the next: a cache line."""
 LOCAL_ALIGNMENT = 128

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from clconv.errors import ArrayError, ClconvError, DeviceError, UnsupportedError
 from clconv.graph.assembly import Assembly, Options
 from clconv.graph.budget import device_bytes, over_budget
 from clconv.graph.explain import Profile, explain, profile_of
-from clconv.graph.improvement import REUSED, improvement_of
+from clconv.graph.improvement import REUSED, Improvement, improvement_of
 from clconv.graph.network import Network, Shapes
 from clconv.graph.node import Node
 from clconv.graph.overlap import check_overlap
@@ -35,9 +34,6 @@ from clconv.runtime.staging import Staging
 from clconv.tensor import PLAIN, Layout
 
 MOST_VARIANTS = 64
-
-log = logging.getLogger(__name__)
-
 
 @dataclass
 class Variant:
@@ -89,20 +85,22 @@ class Run:
         if found is not None:
             self._variants.move_to_end((inputs, outputs))
             return found
-        ready = Ready(self.traits, self._is_built) if self.options.reuse else None
-        assembly = Assembly(self.graph, self.traits, self.options, inputs, outputs, ready)
+        found = self._variants[(inputs, outputs)] = self._made(inputs, outputs, self.options)
+        while len(self._variants) > MOST_VARIANTS:
+            del self._variants[next(key for key in self._variants if key != self._plain)]
+        return found
+
+    def _made(self, inputs: tuple[Layout, ...], outputs: tuple[Layout, ...], options: Options) -> Variant:
+        ready = Ready(self.traits, self._is_built) if options.reuse else None
+        assembly = Assembly(self.graph, self.traits, options, inputs, outputs, ready)
         steps = assembly.placed()
         self._check_memory(assembly)
         residents = [self._resident(parameter) for parameter in assembly.parameters]
         memory = assembly.memory.total, assembly.prepared_memory.total, assembly.constants, residents
-        options = self.options.directory, self.options.keep_weights
         # Views that come later are not worth a wait for a kernel that holds all others: one for them is built when they come often.
-        persistent = self.options.persistent if (inputs, outputs) == self._plain or not self.options.persistent else None
-        executor = Executor(self.queue, steps, *memory, *options, assembly.branched, persistent)
-        found = self._variants[(inputs, outputs)] = Variant(assembly, executor)
-        while len(self._variants) > MOST_VARIANTS:
-            del self._variants[next(key for key in self._variants if key != self._plain)]
-        return found
+        persistent = options.persistent if (inputs, outputs) == self._plain or not options.persistent else None
+        held = options.directory, options.keep_weights
+        return Variant(assembly, Executor(self.queue, steps, *memory, *held, assembly.branched, persistent))
 
     def _check_memory(self, assembly: Assembly) -> None:
         """Declares what the run will take on the device before anything of it is allocated; raises where that is too much."""
@@ -127,29 +125,20 @@ class Run:
         12
         """
         with self._lock:
-            return self._choose_again(tuned=True)
-
-    def _choose_again(self, tuned: bool) -> int:
-        before, options = self._variants, self.options
-        self._variants, self.options = OrderedDict(), replace(options, reuse=False, tuned=tuned)
-        try:
-            assembly = self._variant(*self._plain).assembly
-        except BaseException:
-            self._variants, self.options = before, options
-            raise
-        self._improvement = None
+            options = replace(self.options, reuse=False, tuned=True)
+            made, before = self._made(*self._plain, options), self._main.assembly
+            self._variants, self.options, self._improvement = OrderedDict({self._plain: made}), options, None
         was, now = (
-            Counter((step.label, str(step.problem), a.plans.get(id(step))) for step in a.steps)
-            for a in (before[self._plain].assembly, assembly)
-        )
+            Counter((step.label, str(step.problem), a.plans.get(id(step))) for step in a.steps) for a in (before, made.assembly)
+        )  # fmt: skip
         return (now - was).total()
 
-    def _improve(self) -> None:
-        """Take kernels that another process has built meanwhile; where that fails, the run stays as it is."""
+    def _improve(self, improvement: Improvement) -> None:
+        """Take kernels that another process has built meanwhile, for plain inputs and outputs; where that fails, the run stays as it is."""
         try:
-            self._choose_again(self.options.tuned)
+            self._variants[self._plain] = self._made(*self._plain, replace(self.options, reuse=False))
         except ClconvError as error:
-            log.warning("kernels that were built already stay in use: %s", str(error)[:2000])
+            improvement.fail(error)
 
     def _is_built(self, source: KernelSource) -> bool:
         return is_built(source, programs_for(self.queue.context, self.queue.device), self.options.directory)
@@ -176,8 +165,8 @@ class Run:
             external["output", i] = arrays.memory_of(array, out_layouts[i])
         wait = [event for array in (taken if out is None else [*taken, *results]) for event in array.events]
         with self._lock:
-            if self._improvement is not None and self._improvement.is_due():
-                self._improve()
+            if self._improvement is not None and layouts == self._plain and self._improvement.is_due():
+                self._improve(self._improvement)
             variant = self._variant(*layouts)
             assembly, executor = variant.assembly, variant.executor
             if out is not None:

@@ -40,6 +40,8 @@ PATIENCE = 30.0
 OFTEN = 64
 """Calls that show that a run will be called again, so that a humble companion is worth its work."""
 
+_choosing = threading.Lock()
+
 log = logging.getLogger(__name__)
 
 
@@ -90,6 +92,7 @@ class Companion:
     """
 
     latest: Companion | None = None
+    """The humble one that began last."""
 
     def __init__(
         self, traits: DeviceTraits, kernels: Sequence[RenderedKernel], rehearsals: Sequence[Rehearsal], humble: bool = False
@@ -128,10 +131,11 @@ class Companion:
     @classmethod
     def humbly(cls, traits: DeviceTraits, kernels: Sequence[RenderedKernel], rehearsals: Sequence[Rehearsal]) -> Companion | None:
         """A humble one, for whatever run; None while the one before is at work."""
-        if cls.latest is not None and not cls.latest.is_over:
-            return None
-        cls.latest = cls(traits, kernels, rehearsals, humble=True)
-        return cls.latest
+        with _choosing:
+            if cls.latest is not None and not cls.latest.is_over:
+                return None
+            cls.latest = cls(traits, kernels, rehearsals, humble=True)
+            return cls.latest
 
     def meet(self) -> None:
         """Wait until its kernels are built, or it has failed."""

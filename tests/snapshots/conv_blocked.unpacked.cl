@@ -5,6 +5,7 @@
 #define CHUNK 2
 #define KERNEL_H 3
 #define KERNEL_W 1
+#define LINE 16
 #define LINES 3
 #define OUT_STRIDE_H 1
 #define OUT_STRIDE_W 1
@@ -32,7 +33,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_blocked conv_blocked_4410a0d443aa
+#define conv_blocked conv_blocked_fc5d419fa658
 
 #ifndef PREFETCH
 #ifdef __clang__
@@ -44,7 +45,7 @@
 __kernel WORK_GROUP
 void conv_blocked(
     __global const real *restrict x,         // N, input blocks, rows, columns, BLOCK_IN
-    __global const real *restrict w,         // groups, channel tiles, input blocks, KERNEL_H, KERNEL_W, BLOCK_IN, tile_k * BLOCK
+    __global const real *restrict w,         // groups * filters, channels, KERNEL_H, KERNEL_W
     const int has_bias, const int has_residual, const float low,
     __global const real *restrict bias,
     __global const real *restrict residual,
@@ -160,7 +161,7 @@ void conv_blocked(
                     #pragma unroll 1
                     for (int s = 0; s < TAPS_W; ++s) {
                         for (int line = 0; line < lines; ++line, ++ahead)
-                            PREFETCH(next + ahead / LINES * length + ahead % LINES * 16);
+                            PREFETCH(next + ahead / LINES * length + ahead % LINES * LINE);
                         #pragma unroll UNROLL
                         for (int i = 0; i < BLOCK; ++i)
                         {
@@ -217,7 +218,7 @@ void conv_blocked(
                     #pragma unroll 1
                     for (int s = 0; s < TAPS_W; ++s) {
                         for (int line = 0; line < lines; ++line, ++ahead)
-                            PREFETCH(next + ahead / LINES * length + ahead % LINES * 16);
+                            PREFETCH(next + ahead / LINES * length + ahead % LINES * LINE);
                         #pragma unroll UNROLL
                         for (int i = 0; i < BLOCK; ++i)
                         {
@@ -272,6 +273,7 @@ void conv_blocked(
 #undef CHUNK
 #undef KERNEL_H
 #undef KERNEL_W
+#undef LINE
 #undef LINES
 #undef OUT_STRIDE_H
 #undef OUT_STRIDE_W
