@@ -44,7 +44,7 @@ class Eager:
         self.queue.finish()
 
     def settle(self) -> None:
-        """Call until other processes have nothing better to build, and nothing changes any more; see `clconv.graph.improvement`."""
+        """Call until other processes have nothing better to build, and nothing changes any more; see `clconv.runtime.improvement`."""
         end = time.monotonic() + PATIENCE
         state: object = None
         while time.monotonic() < end:

@@ -34,7 +34,7 @@ def laid_out(text: str, params: ConvBlockedParams = SMALL, device: DeviceTraits 
         "n2c41i7x9k33f3x3p1+bias+relu+res",
         pytest.param("n1c70i5x6k64f2x1s2x1p1,0d1x2g2+bias", marks=pytest.mark.exhaustive),
         pytest.param("n1c40i4x5k33f1x1", marks=pytest.mark.exhaustive),
-        pytest.param("n1c5i6x6k40f5x5p2+bias+leaky_relu(0.5)", marks=pytest.mark.exhaustive),
+        pytest.param("n1c5i6x6k40f5x3p2,1+bias+leaky_relu(0.5)", marks=pytest.mark.exhaustive),
         pytest.param("n3c17i13k20f5s2p2", marks=pytest.mark.exhaustive),
         pytest.param("n1c32i1x1k5f1x1", marks=pytest.mark.exhaustive),
         pytest.param("n1c130i14x13k100f3x3p1", marks=pytest.mark.exhaustive),

@@ -15,10 +15,10 @@ from clconv.codegen.plan import KernelCall, KernelSource, Plan
 from clconv.errors import DeviceError, TemplateError
 from clconv.functional import eager
 from clconv.geometry import ConvGeometry
-from clconv.graph import improvement as module
-from clconv.graph.improvement import REUSED, Improvement
+from clconv.graph import compile as compiling
+from clconv.runtime import improvement as module
 from clconv.runtime.companion import Companion
-from clconv.runtime.context import traits_of
+from clconv.runtime.improvement import REUSED, Improvement
 from clconv.runtime.placed import PlacedStep
 from clconv.runtime.programs import statistics
 from tests.support import integers, traits
@@ -145,7 +145,7 @@ def compromise(queue: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         helper.is_over = helper.has_succeeded = True
         return helper
 
-    monkeypatch.setattr(module, "most_companions", lambda traits: 1)
+    monkeypatch.setattr(compiling, "most_companions", lambda traits: 1)
     monkeypatch.setattr(module, "OFTEN", 2)
     monkeypatch.setattr(Companion, "humbly", humbly)
     monkeypatch.setattr("clconv.graph.reuse.Ready._is_ready", lambda self, candidate, asked: candidate.algorithm.name == "conv_direct")
@@ -204,12 +204,21 @@ def test_what_goes_wrong_meanwhile_leaves_the_run_as_it_is(queue: Any, compromis
 
 
 def test_where_runs_stay_as_they_began(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "most_companions", lambda traits: 1)
-    norm = nn.BatchNorm2d(3)
-    assert clconv.compile(norm, (2, 3, 4, 4), queue, training=True, reuse=True)._improvement is None
-    assert clconv.compile(norm, (2, 3, 4, 4), queue, reuse=True)._improvement is not None
-    assert clconv.compile(norm, (2, 3, 4, 4), queue, reuse=False)._improvement is None
-    assert clconv.compile(norm, (2, 3, 4, 4), queue, reuse=True, persistent=True)._improvement is None
-    monkeypatch.setattr(module, "most_companions", lambda traits: 0)
-    assert clconv.compile(norm, (2, 3, 4, 4), queue, reuse=True)._improvement is None
-    assert traits_of(queue.device) == traits()
+    """Where they change parameters, where they are one launch from the start, and where no other process may help."""
+
+    class Unbuilt:
+        promotion = None
+
+        def __init__(self, *_: Any) -> None:
+            pass
+
+    monkeypatch.setattr("clconv.graph.compile.Executor", Unbuilt)
+
+    def hopes(training: bool = False, **options: Any) -> bool:
+        return clconv.compile(nn.BatchNorm2d(3), (2, 3, 4, 4), queue, training, **{"reuse": True, **options})._improvement is not None
+
+    monkeypatch.setattr(compiling, "most_companions", lambda traits: 1)
+    assert hopes() and hopes(persistent=False)
+    assert not hopes(training=True) and not hopes(persistent=True) and not hopes(reuse=False)
+    monkeypatch.setattr(compiling, "most_companions", lambda traits: 0)
+    assert not hopes()

@@ -13,7 +13,6 @@ from clconv.errors import ArrayError, ClconvError, DeviceError, UnsupportedError
 from clconv.graph.assembly import Assembly, Options
 from clconv.graph.budget import device_bytes, over_budget
 from clconv.graph.explain import Profile, explain, profile_of
-from clconv.graph.improvement import REUSED, Improvement, improvement_of
 from clconv.graph.network import Network, Shapes
 from clconv.graph.node import Node
 from clconv.graph.overlap import check_overlap
@@ -25,9 +24,12 @@ from clconv.graph.stages import has_host_part
 from clconv.graph.trace import Graph
 from clconv.graph.validate import check_algorithms, check_graph
 from clconv.runtime import arrays
+from clconv.runtime.companion import most_companions
 from clconv.runtime.context import default_queue, device_of, traits_of
 from clconv.runtime.executor import Executor
+from clconv.runtime.improvement import REUSED, Improvement
 from clconv.runtime.launch import Launch, is_built
+from clconv.runtime.placed import PlacedStep
 from clconv.runtime.programs import programs_for
 from clconv.runtime.resident import Resident, preparing
 from clconv.runtime.staging import Staging
@@ -71,8 +73,7 @@ class Run:
         self._lock = threading.Lock()
         self._staging = Staging()
         self._variant(*self._plain)
-        programs = programs_for(queue.context, queue.device)
-        self._improvement = improvement_of(self._main.assembly, graph, options, programs) if options.reuse else None
+        self._improvement = self._hope()
 
     @property
     def _main(self) -> Variant:
@@ -132,6 +133,22 @@ class Run:
             Counter((step.label, str(step.problem), a.plans.get(id(step))) for step in a.steps) for a in (before, made.assembly)
         )  # fmt: skip
         return (now - was).total()
+
+    def _hope(self) -> Improvement | None:
+        """For a run that took what was built.
+
+        None where no process may help, where the run changes parameters, because training goes on as it began, and where it was to be one
+        launch from the start, because it would not be for a while.
+        """
+        assembly, options = self._main.assembly, self.options
+        if not options.reuse or options.persistent or assembly.updated or not most_companions(self.traits):
+            return None
+
+        def ideal() -> list[PlacedStep]:
+            return Assembly(self.graph, self.traits, replace(options, reuse=False), *self._plain).placed()
+
+        used = (call.source for plan in assembly.plans.values() for call in plan.calls)
+        return Improvement(ideal, used, programs_for(self.queue.context, self.queue.device), self.traits, options.directory)
 
     def _improve(self, improvement: Improvement) -> None:
         """Take kernels that another process has built meanwhile, for plain inputs and outputs; where that fails, the run stays as it is."""
@@ -380,8 +397,10 @@ def compile(
 
     `training` runs batch normalisation and dropout in training mode and updates running statistics. `algorithms` forces some by layer
     name pattern ({"layer1.*": "conv_direct"}); `kernels` names a directory with edited templates; `reuse` takes kernels that this
-    process has built already where they fit, so that another batch or image size starts at once, perhaps a little slower (`run.retune()`
-    builds the rest): by default when `net` has been compiled for another size, but not yet for this one; `tuned=False` ignores what
+    process has built already where they fit, so that another batch or image size starts at once, perhaps a little slower: by default when
+    `net` has been compiled for another size, but not yet for this one. `run.retune()` builds the rest; with PoCL another process of low
+    priority does so after 64 calls, and a later call, some 50 ms longer, takes it over: results may differ in their last digits from then
+    on, as between two algorithms. `tuned=False` ignores what
     `clconv tune` has measured and chooses by estimates alone; `keep_weights` holds parameters on the device that are only needed
     to pack them, so that a changed one is all that is uploaded.
     `strict` leaves out algorithms that trade accuracy for speed: minimal filtering (Winograd) rounds more than a straight sum, and

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from clconv.codegen.plan import KernelSource
 from clconv.codegen.render import RenderedKernel
 from clconv.device import DeviceTraits
 from clconv.errors import ClconvError
-from clconv.graph.assembly import Assembly, Options
-from clconv.graph.trace import Graph
-from clconv.runtime.companion import MOST_BYTES, OFTEN, Companion, Rehearsal, most_companions
+from clconv.runtime.companion import MOST_BYTES, OFTEN, Companion, Rehearsal
 from clconv.runtime.failure import size_text
 from clconv.runtime.placed import PlacedStep
 from clconv.runtime.programs import Programs
 from clconv.runtime.texts import rendered_text
-from clconv.tensor import PLAIN
 
 REUSED = "kernels that were built already go before better ones; run.retune() builds those"
 
 log = logging.getLogger(__name__)
-
-
-def improvement_of(taken: Assembly, graph: Graph, options: Options, programs: Programs) -> Improvement | None:
-    """For a run of `graph` that was assembled from what is built.
-
-    None where no process may help, where the run changes parameters, because training goes on as it began, and where it was to be one
-    launch from the start, because it would not be for a while.
-    """
-    if taken.updated or options.persistent or not most_companions(taken.traits):
-        return None
-
-    def ideal() -> Sequence[PlacedStep]:
-        layouts = (PLAIN,) * len(graph.inputs), (PLAIN,) * len(graph.outputs)
-        return Assembly(graph, taken.traits, replace(options, reuse=False), *layouts).placed()
-
-    used = (call.source for plan in taken.plans.values() for call in plan.calls)
-    return Improvement(ideal, used, programs, taken.traits, options.directory)
 
 
 class Improvement:
