@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from clconv.graph.compile import Run, compile_graph
+from clconv.graph.compile import compile_graph
 from clconv.graph.node import Node, input_node
 from clconv.graph.ops import make
 from clconv.graph.ops.shape import item
 from clconv.graph.parameter import Parameter
+from clconv.graph.run import Run
 from clconv.graph.trace import Graph
 from clconv.problem import ConvProblem, Pass, PoolProblem
 from clconv.runtime import arrays

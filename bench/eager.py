@@ -12,7 +12,7 @@ import clconv.functional as F
 from clconv.bench.compiled import algorithms
 from clconv.errors import UnsupportedError
 from clconv.functional.eager import last_run
-from clconv.graph.compile import Run
+from clconv.graph.run import Run
 from clconv.problem import ConvProblem, Pass, PoolProblem
 from clconv.runtime import arrays
 from clconv.runtime.companion import OFTEN, Companion

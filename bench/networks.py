@@ -16,8 +16,9 @@ from clconv.bench.report import Row
 from clconv.bench.rivals import InferenceJob
 from clconv.bench.timing import rotating
 from clconv.errors import UnsupportedError
-from clconv.graph.compile import Run, compile
+from clconv.graph.compile import compile
 from clconv.graph.network import Network
+from clconv.graph.run import Run
 from clconv.nn import models
 from clconv.runtime import arrays
 from clconv.runtime.context import traits_of

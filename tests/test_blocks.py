@@ -46,13 +46,13 @@ def training_graph(net: Module, shape: tuple[int, ...]) -> Graph:
     return Graph((*graph.inputs, target), (loss,), (*graph.updates, *steps))
 
 
-def largest_factor(run: clconv.graph.compile.Run) -> float:
+def largest_factor(run: clconv.graph.run.Run) -> float:
     """The largest error factor of the algorithms that run; 1 where all are straight sums."""
     factors = (step.choice.algorithm.error_factor(step.problem, step.choice.params) for step in run.steps)
     return max((factor for factor in factors if factor is not None), default=1.0)
 
 
-def close(got: np.ndarray, wanted: np.ndarray, terms: int, run: clconv.graph.compile.Run) -> None:
+def close(got: np.ndarray, wanted: np.ndarray, terms: int, run: clconv.graph.run.Run) -> None:
     """Within 2 sqrt(K) 2^-24 of the largest magnitude, K the terms of the longest chain of sums, for each of up to eight layers, times
     the factor of the roughest algorithm in `run`."""
     bound = largest_factor(run) * 8 * 2 * np.sqrt(terms) * 2.0**-24 * np.abs(wanted).max()
@@ -103,7 +103,7 @@ def test_one_training_step(name, queue):
         close(parameter.value, updated[parameter.name], pixels, run)
 
 
-def counted(run: clconv.graph.compile.Run, kind: type) -> int:
+def counted(run: clconv.graph.run.Run, kind: type) -> int:
     return sum(isinstance(step.problem, kind) and not step.prepared for step in run.steps)
 
 

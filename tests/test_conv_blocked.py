@@ -264,6 +264,7 @@ def test_every_tile_of_every_case(text):
     check_space(parse(text))
 
 
+@pytest.mark.exhaustive
 def test_tiles_larger_than_the_map_are_cut():
     problem = parse("n1c8i3x5k16f3x3p1")
     for params in (ConvBlockedParams(4, 14, 1, 2), ConvBlockedParams(2, 2, 3, 1)):

@@ -291,7 +291,7 @@ def test_a_network_trains_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     own = traits_of
     for as_gpu in (False, True):
         if as_gpu:
-            for module in ("clconv.graph.compile", "clconv.runtime.executor", "clconv.runtime.programs"):
+            for module in ("clconv.graph.run", "clconv.runtime.executor", "clconv.runtime.programs"):
                 monkeypatch.setattr(f"{module}.traits_of", lambda device: replace(own(device), is_cpu=False, name="as a GPU"))
         with nn.init.seeded(0):
             net = Small()

@@ -15,7 +15,7 @@ from clconv.codegen.plan import KernelCall, KernelSource, Plan
 from clconv.errors import DeviceError, TemplateError
 from clconv.functional import eager
 from clconv.geometry import ConvGeometry
-from clconv.graph import compile as compiling
+from clconv.graph import run as running
 from clconv.runtime import improvement as module
 from clconv.runtime.companion import Companion
 from clconv.runtime.improvement import REUSED, Improvement
@@ -145,7 +145,7 @@ def compromise(queue: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         helper.is_over = helper.has_succeeded = True
         return helper
 
-    monkeypatch.setattr(compiling, "most_companions", lambda traits: 1)
+    monkeypatch.setattr(running, "most_companions", lambda traits: 1)
     monkeypatch.setattr(module, "OFTEN", 2)
     monkeypatch.setattr(Companion, "humbly", humbly)
     monkeypatch.setattr("clconv.graph.reuse.Ready._is_ready", lambda self, candidate, asked: candidate.algorithm.name == "conv_direct")
@@ -197,7 +197,7 @@ def test_what_goes_wrong_meanwhile_leaves_the_run_as_it_is(queue: Any, compromis
     def fails(*_: Any) -> None:
         raise DeviceError("no memory\nat all")
 
-    monkeypatch.setattr("clconv.graph.compile.Executor", fails)
+    monkeypatch.setattr("clconv.graph.run.Executor", fails)
     for _ in range(6):
         np.testing.assert_allclose(run(x).get(), result(x, net.weight.value), atol=1e-3)
     assert f"{REUSED}: no memory" in run.explain() and "conv_direct(" in run.explain() and run.launch_count > 0
@@ -212,13 +212,13 @@ def test_where_runs_stay_as_they_began(queue: Any, monkeypatch: pytest.MonkeyPat
         def __init__(self, *_: Any) -> None:
             pass
 
-    monkeypatch.setattr("clconv.graph.compile.Executor", Unbuilt)
+    monkeypatch.setattr("clconv.graph.run.Executor", Unbuilt)
 
     def hopes(training: bool = False, **options: Any) -> bool:
         return clconv.compile(nn.BatchNorm2d(3), (2, 3, 4, 4), queue, training, **{"reuse": True, **options})._improvement is not None
 
-    monkeypatch.setattr(compiling, "most_companions", lambda traits: 1)
+    monkeypatch.setattr(running, "most_companions", lambda traits: 1)
     assert hopes() and hopes(persistent=False)
     assert not hopes(training=True) and not hopes(persistent=True) and not hopes(reuse=False)
-    monkeypatch.setattr(compiling, "most_companions", lambda traits: 0)
+    monkeypatch.setattr(running, "most_companions", lambda traits: 0)
     assert not hopes()

@@ -21,7 +21,7 @@ import clconv.functional as F
 from clconv import reference
 from clconv.device import DeviceTraits
 from clconv.geometry import ConvGeometry
-from clconv.graph.compile import Assembly, Options
+from clconv.graph.assembly import Assembly, Options
 from clconv.graph.memory import ALIGNMENT, Lifetime, MemoryPlan, plan_memory
 from clconv.graph.values import Value
 from clconv.nn import models

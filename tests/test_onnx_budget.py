@@ -105,7 +105,7 @@ def test_max_bytes_bounds_what_the_file_holds() -> None:
 
 def test_max_bytes_bounds_what_the_network_takes(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused before the driver is asked for any memory, or to compile anything."""
-    monkeypatch.setattr("clconv.graph.compile.Executor", None)
+    monkeypatch.setattr("clconv.graph.run.Executor", None)
     proto = one("Conv", (1, 4, 60, 60), {"w": normal(6, 4, 3, 3)})
     with pytest.raises(OnnxError) as caught:
         clconv.compile(load(proto, max_bytes=100_000), (1, 4, 60, 60), queue)
@@ -113,7 +113,7 @@ def test_max_bytes_bounds_what_the_network_takes(queue: Any, monkeypatch: pytest
     assert text.startswith("made by hand: here: the network asks for ") and "max_bytes allows 100000: take a smaller batch" in text
     with pytest.raises(OnnxError, match="max_bytes allows 1000: "):
         clconv.compile(load(proto), (1, 4, 60, 60), queue, max_bytes=1000)
-    monkeypatch.setattr("clconv.graph.compile.traits_of", lambda device: replace(traits_of(device), global_memory_bytes=5000))
+    monkeypatch.setattr("clconv.graph.run.traits_of", lambda device: replace(traits_of(device), global_memory_bytes=5000))
     for asked in (None, 2**40):
         with pytest.raises(OnnxError, match="the device has 5000: take a smaller batch"):
             clconv.compile(load(proto), (1, 4, 60, 60), queue, max_bytes=asked)
@@ -128,7 +128,7 @@ def test_what_the_host_computes_of_known_values_is_counted() -> None:
 
 
 def test_stages_of_a_network_with_a_host_part_are_counted_together(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clconv.graph.compile.Executor", lambda *arguments: None)
+    monkeypatch.setattr("clconv.graph.run.Executor", lambda *arguments: None)
     nodes = [helper.make_node("Relu", ["x"], ["a"], name="first"), helper.make_node("Det", ["a"], ["b"], name="det"),
              helper.make_node("Exp", ["b"], ["y"], name="last")]  # fmt: skip
     proto = model(nodes, {"x": (1000, 2, 2)})

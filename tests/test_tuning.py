@@ -19,7 +19,7 @@ from clconv.cli import main
 from clconv.device import DeviceTraits
 from clconv.errors import DeviceError, UnsupportedError
 from clconv.graph import tune
-from clconv.graph.compile import Run
+from clconv.graph.run import Run
 from clconv.nn import models
 from clconv.problem import MapProblem, parse
 from clconv.tensor import TensorSpec

@@ -14,8 +14,9 @@ import pyopencl as cl
 import pyopencl.array as cla
 
 from clconv.errors import ArrayError
-from clconv.graph.compile import Options, Run
+from clconv.graph.assembly import Options
 from clconv.graph.node import Node, input_node
+from clconv.graph.run import Run
 from clconv.graph.trace import Graph
 from clconv.runtime.arrays import dtype_of, queue_of
 from clconv.tensor import TensorSpec

@@ -12,13 +12,13 @@ from typing import Any
 
 from clconv.errors import ArrayError, UnsupportedError
 from clconv.graph.assembly import Options
-from clconv.graph.compile import Run
 from clconv.graph.explain import Profile, ProfileRow
 from clconv.graph.host_values import Values, described, host_input
 from clconv.graph.network import Network
 from clconv.graph.node import Node, input_node, topological
 from clconv.graph.ops import make
 from clconv.graph.ops.host import NOT_IN_ARRAYS, on_device
+from clconv.graph.run import Run
 from clconv.graph.schedule import Step
 from clconv.graph.stages import DeviceStage, HostStage, Stage, stages
 from clconv.graph.trace import Graph

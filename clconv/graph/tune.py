@@ -12,8 +12,8 @@ import numpy as np
 
 from clconv.device import DeviceTraits
 from clconv.graph.assembly import Assembly, Options
-from clconv.graph.compile import Run
 from clconv.graph.network import Network, Shapes
+from clconv.graph.run import Run
 from clconv.graph.schedule import Step
 from clconv.graph.trace import Graph
 from clconv.runtime import arrays

@@ -16,8 +16,9 @@ from onnx import TensorProto, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from clconv.errors import ClconvError, OnnxError
-from clconv.graph.compile import Run, compile_graph
+from clconv.graph.compile import compile_graph
 from clconv.graph.node import Node, input_node
+from clconv.graph.run import Run
 from clconv.graph.trace import Graph, recording
 from clconv.onnx.importing import load
 from clconv.onnx.network import ON_DEVICE, OnnxNetwork

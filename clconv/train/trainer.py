@@ -13,9 +13,10 @@ import numpy as np
 
 import clconv.functional as F
 from clconv.errors import ClconvError
-from clconv.graph.compile import Run, compile_graph
+from clconv.graph.compile import compile_graph
 from clconv.graph.explain import Profile
 from clconv.graph.network import Network
+from clconv.graph.run import Run
 from clconv.graph.trace import Graph
 from clconv.runtime import arrays
 from clconv.runtime.context import default_queue
