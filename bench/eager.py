@@ -27,7 +27,7 @@ class Eager:
 
     def __init__(self, problem: ConvProblem | PoolProblem, queue: Any, operands: Mapping[str, np.ndarray]) -> None:
         if not isinstance(problem, ConvProblem) or problem.direction is not Pass.FORWARD:
-            raise UnsupportedError(f"--eager: times F.conv1d, F.conv2d and F.conv3d, got {problem}")
+            raise UnsupportedError(f"--eager: times F.conv1d, F.conv2d and F.conv3d, got {problem}; leave it out")
         geometry, epilogue = problem.geometry, problem.epilogue
         self.queue = queue
         self.function = FUNCTIONS[geometry.rank]

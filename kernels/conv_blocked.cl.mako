@@ -21,8 +21,7 @@
 ##     share blocks, so that there is one group to the kernel, whose channel tiles each read the range of input blocks that their groups lie
 ##     in, with weights of zero for what belongs to others; prefetch: fetch the columns of the next tile, 16 floats to a cache line;
 ##     chunked: all tiles of a work-item use the weights of CHUNK input blocks, which the first-level cache holds, before the next ones, of
-##     which every tile prefetches its share. Sums wait in `partial`. For small maps, which else wait for weights from memory.
-##
+##     which every tile prefetches its share. Sums wait in `partial`. For small maps, which else wait for weights from memory;
 ##     packs: the weights are plain (groups, filters, channels, taps); a work-item brings those of a chunk into its own memory, in the order
 ##     channels, taps, filters of the tile. For weights that are used once: to pack them apart takes three times the memory traffic.
 ##

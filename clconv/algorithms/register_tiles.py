@@ -47,8 +47,14 @@ class InnerLoop:
 
 
 # With 32 registers compilers load the next weights early, into registers that sums would need.
-SIXTEEN = InnerLoop(2.5e9, math.inf, math.inf, 20e9, 8e9, spare=0, fetch=1.35, step=0.3, position=0.0, block=0.1, spilled=1.33)
-THIRTY_TWO = InnerLoop(5.5e9, 12e9, 35e9, 40e9, 22e9, spare=2, fetch=1.0, step=1.0, position=0.14, block=0.0, spilled=1.15)
+SIXTEEN = InnerLoop(
+    2.5e9, weights_per_second=math.inf, chunks_per_second=math.inf, packed_per_second=20e9, reordered_per_second=8e9,
+    spare=0, fetch=1.35, step=0.3, position=0.0, block=0.1, spilled=1.33,
+)  # fmt: skip
+THIRTY_TWO = InnerLoop(
+    5.5e9, weights_per_second=12e9, chunks_per_second=35e9, packed_per_second=40e9, reordered_per_second=22e9,
+    spare=2, fetch=1.0, step=1.0, position=0.14, block=0.0, spilled=1.15,
+)  # fmt: skip
 
 
 def inner_loop(registers: int) -> InnerLoop:
