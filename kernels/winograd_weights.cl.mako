@@ -10,16 +10,33 @@
 ## The rows of G of all tile sizes stand below one another in a table, so that one kernel transforms for all of them: written out, each would
 ## take half a second to compile.
 ##
-## Header constants: INPUTS, BLOCK, TAPS_H, TAPS_W.   Render arguments: block; maps: the tables of rows and of columns.
+## With `recalls`, products of the last run are in y, and the weights they were made from in `seen`: a work-item whose weights are the same,
+## bit by bit, is done. Comparing reads twice the weights, where transforming writes four times as much as they are and more.
+##
+## Header constants: INPUTS, BLOCK, TAPS_H, TAPS_W.   Render arguments: block; maps: the tables of rows and of columns; recalls.
 <%!
     def entries(matrix):
         return ", ".join(f"{float(value)!r}f" for row in matrix for value in row)
 %>\
-<%page args="block, maps"/>\
+<%page args="block, maps, recalls"/>\
+<%def name="pieces(each)">\
+    for (int piece = 0; piece < pieces; ++piece) {
+        __global const int *given = (__global const int *)x + begin + piece * piece_step;
+        __global int *kept = (__global int *)seen + begin + piece * piece_step;
+        int i = 0;
+        for (; i + BLOCK <= length; i += BLOCK)
+            ${each(f"vload{block}(0, given + i)", f"vload{block}(0, kept + i)", lambda value: f"vstore{block}({value}, 0, kept + i)", "changes")};
+        for (; i < length; ++i)
+            ${each("given[i]", "kept[i]", lambda value: f"kept[i] = {value}", "change")};
+    }
+</%def>\
 __kernel WORK_GROUP
 void winograd_weights(
     __global const float *restrict x,    // groups, then outputs and inputs in either order, taps
     __global float *restrict y,          // groups, channel tiles, products, inputs, wide
+    % if recalls:
+    __global float *restrict seen,       // as x
+    % endif
     const int outputs, const int inputs, // of one group
     const int wide,
     const int output_step, const int input_step,
@@ -36,6 +53,19 @@ void winograd_weights(
     const int group = (int)get_global_id(1) / channel_tiles;
     const int first = ((int)get_global_id(1) - group * channel_tiles) * wide;
     const int step = inputs * wide;
+    % if recalls:
+
+    // The weights of this work-item are pieces of memory, each of one output channel or of one input channel.
+    const int channels = min(outputs - first, wide), is_by_output = input_step < output_step;
+    const int pieces = is_by_output ? channels : last_input - first_input;
+    const int length = (is_by_output ? last_input - first_input : channels) * (TAPS_H * TAPS_W);
+    const int piece_step = is_by_output ? output_step : input_step;
+    const size_t begin = (size_t)group * outputs * inputs * (TAPS_H * TAPS_W) + first * output_step + first_input * input_step;
+    int${block} changes = (int${block})(0);
+    int change = 0;
+${pieces(lambda given, kept, store, changed: f"{changed} |= {given} ^ {kept}")}\
+    if (!change && !any(changes != (int${block})(0))) return;
+    % endif
 
     for (int o = first; o < first + wide; o += BLOCK) {
         // Channels that only fill up a tile are zero, whatever the weights of the last one are.
@@ -71,4 +101,7 @@ void winograd_weights(
             }
         }
     }
+    % if recalls:
+${pieces(lambda given, kept, store, changed: store(given))}\
+    % endif
 }

@@ -39,7 +39,8 @@ class WinogradWeightsParams:
 
 
 class WinogradWeights(Algorithm[ReorderProblem]):
-    """The reorder from plain to transformed weights; runs once for inference and once a step in training.
+    """The reorder from plain to transformed weights; runs once for inference, once a step in training, and in eager calls where weights
+    changed.
 
     >>> problem = ReorderProblem((64, 16, 3, 3)).with_layouts(y=Transformed(block=8, tile=2, outputs=(4, 4)))
     >>> WinogradWeights().plan(problem, DeviceTraits.cpu(), WinogradWeightsParams(1)).calls[0].items
@@ -85,10 +86,13 @@ class WinogradWeights(Algorithm[ReorderProblem]):
             maps.append(table)
             bindings |= {f"first_{axis}": first, f"products_{axis}": filter_products(m, r, s)}
         constants = names({"INPUTS": INPUTS, "BLOCK": target.block, "TAPS_H": kernels[0], "TAPS_W": kernels[1]})
-        arguments = names({"block": target.block, "maps": tuple(maps)})
+        recalled = {"seen": problem.spec("x").nbytes} if problem.recalls else {}
+        bindings |= {name: name for name in recalled}
+        arguments = names(block=target.block, maps=tuple(maps), recalls=problem.recalls)
         source = KernelSource("winograd_weights", "winograd_weights", constants, arguments, group=(params.group, 1, 1))
         items = (-(-inputs // INPUTS), target.groups * -(-outputs // wide), 1)
-        return Plan((KernelCall(source, items, tuple(sorted(bindings.items()))),))
+        call = KernelCall(source, items, tuple(sorted(bindings.items())))
+        return Plan((call,), tuple(recalled.items()), ("y", *recalled) if recalled else ())
 
     def rate(self, problem: ReorderProblem, traits: DeviceTraits) -> float:
         return 1e9

@@ -54,7 +54,9 @@ class KernelCall:
 
 @dataclass(frozen=True)
 class Plan:
-    """Launches in order; `scratch` names temporary buffers with their sizes in bytes."""
+    """Launches in order; `scratch` names temporary buffers with their sizes in bytes. Of the operands and buffers in `recalled` the next
+    run finds what this one left there, the first one zeros."""
 
     calls: tuple[KernelCall, ...]
     scratch: tuple[tuple[str, int], ...] = field(default=())
+    recalled: tuple[str, ...] = field(default=())

@@ -143,7 +143,7 @@ def _compile(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     named = {k: placeholder(v) for k, v in kwargs.items()}
     outputs = function(*positional, **named)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return Run(Graph(tuple(inputs), outputs), queue, Options(reuse=True))
+    return Run(Graph(tuple(inputs), outputs), queue, Options(reuse=True, recalls=True))
 
 
 def last_run() -> Run:

@@ -21,6 +21,7 @@ from clconv.graph.values import Value
 from clconv.problem import ReorderProblem
 from clconv.runtime.branched import Branched
 from clconv.runtime.placed import Place, PlacedStep
+from clconv.runtime.recall import Recalled
 from clconv.tensor import PLAIN, Layout, Strided
 from clconv.tuning.select import choose
 
@@ -34,7 +35,8 @@ class Options:
     `reuse` prefers what is built already to what is better, so that another size need not build; `tuned` lets the tuning database decide
     where it can; `keep_weights` leaves parameters on the device when everything is prepared from them; `strict` allows straight sums
     only; `max_bytes` is what all of it may take on the device, None for what the device has; `persistent` makes a run one launch, at once
-    (True), never (False), or when it has been called often (None)."""
+    (True), never (False), or when it has been called often (None); `recalls` keeps weights that come as inputs, and what was made of them,
+    until they change."""
 
     algorithms: tuple[tuple[str, str], ...] = ()
     directory: str | None = None
@@ -45,6 +47,7 @@ class Options:
     strict: bool = False
     max_bytes: int | None = None
     persistent: bool | None = None
+    recalls: bool = False
 
 
 class Assembly:
@@ -65,7 +68,8 @@ class Assembly:
         schedules: list[tuple[Any, Scheduler]] = []
         for weight in REORDER_WEIGHTS:
             rivals = () if schedules else REORDER_WEIGHTS[1:]
-            scheduler = Scheduler(traits, dict(options.algorithms), updated, weight, options.tuned, options.strict, ready, rivals)
+            how = options.tuned, options.strict, ready, rivals, options.recalls
+            scheduler = Scheduler(traits, dict(options.algorithms), updated, weight, *how)
             schedules.append((scheduler.run(graph), scheduler))
             if rivals and not scheduler.contested:
                 break
@@ -85,6 +89,8 @@ class Assembly:
         self._preparing = preparing_order(self.steps)
         self._running = [step for step in self.steps if not step.prepared]
         self.branched = self._branches()
+        self._recalled: dict[Hashable, int] = {}
+        self.recalled = self._recall()
         self.memory, self.prepared_memory = self._lifetimes()
 
     def _builds_nothing(self, steps: Sequence[Step]) -> bool:
@@ -164,6 +170,20 @@ class Assembly:
             return branched(self._running)
         return Branched.in_order(len(self._running))
 
+    def _recall(self) -> list[Recalled]:
+        """The buffers whose contents outlast a run, and the inputs they belong to."""
+        found = []
+        for step in self._running:
+            plan = self.plans.get(id(step))
+            scratch = dict(plan.scratch) if plan else {}
+            for name in plan.recalled if plan else ():
+                key = (id(step), name) if name in scratch else id(step.operands[name].root)
+                nbytes = scratch[name] if name in scratch else step.operands[name].root.nbytes
+                (source,) = step.inputs
+                self._recalled[key] = len(found)
+                found.append(Recalled(self.place(source).index, nbytes))
+        return found
+
     def _lifetimes(self) -> tuple[MemoryPlan, MemoryPlan]:
         """Plans of the arena, for the temporaries of a run, and of what is prepared for all runs.
 
@@ -172,8 +192,9 @@ class Assembly:
         running = self._running
         alignment = max(256, self.traits.buffer_alignment)
         lasting = {id(value.root) for step in running for value in step.inputs}
+        elsewhere = frozenset(self._recalled)
         prepared = [replace(life, last=len(self.steps)) if life.key in lasting else life for life in self._lives(self._preparing)]
-        lives = self._lives(running, frozenset(life.key for life in prepared))
+        lives = self._lives(running, elsewhere | frozenset(life.key for life in prepared))
         may_meet = None if all(self.branched.alone) else self.branched.may_meet
         return plan_memory(lives, alignment, may_meet), plan_memory(prepared, alignment)
 
@@ -189,7 +210,8 @@ class Assembly:
                     sizes[key] = root.nbytes
                     uses.setdefault(key, []).append(time)
             if id(step) in self.plans:
-                found += [Lifetime((id(step), name), nbytes, time, time, (time,)) for name, nbytes in self.plans[id(step)].scratch]
+                scratch = [((id(step), name), nbytes) for name, nbytes in self.plans[id(step)].scratch]
+                found += [Lifetime(key, nbytes, time, time, (time,)) for key, nbytes in scratch if key not in elsewhere]
         return found + [Lifetime(key, sizes[key], min(times), max(times), tuple(times)) for key, times in uses.items()]
 
     def place(self, value: Value) -> Place:
@@ -210,6 +232,8 @@ class Assembly:
         return self._temporary(id(root), root.nbytes)
 
     def _temporary(self, key: Hashable, nbytes: int) -> Place:
+        if key in self._recalled:
+            return Place("recalled", self._recalled[key], nbytes=nbytes)
         if key in self.prepared_memory.offsets:
             return Place("prepared", 0, self.prepared_memory.offsets[key], nbytes)
         return Place("arena", 0, self.memory.offsets[key], nbytes)

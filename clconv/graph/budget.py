@@ -15,7 +15,7 @@ def device_bytes(assembly: Assembly) -> dict[str, int]:
     return {
         "inputs and outputs": sum(spec.elements * DTYPES[spec.dtype] for spec in (node.spec for node in (*graph.inputs, *graph.outputs))),
         "intermediate results": assembly.memory.total,
-        "prepared weights": assembly.prepared_memory.total,
+        "prepared weights": assembly.prepared_memory.total + sum(recalled.nbytes for recalled in assembly.recalled),
         "parameters": sum(4 * math.prod(parameter.shape) for parameter in assembly.parameters),
         "constants": sum(constant.nbytes for constant in assembly.constants),
     }

@@ -16,7 +16,7 @@ from clconv.errors import UnsupportedError
 from clconv.problem import Problem, ReorderProblem
 from clconv.tensor import Layout
 from clconv.tuning.failures import failures_for
-from clconv.tuning.select import Candidate, Choice, Situation, choose, same_storage
+from clconv.tuning.select import Candidate, Choice, Situation, can_recall, choose, same_storage
 
 if TYPE_CHECKING:
     from clconv.graph.network import Network
@@ -41,10 +41,11 @@ class Asked:
     forced: str | None
     weight: float
     strict: bool
+    recalled: frozenset[str] = frozenset()
 
     @property
     def key(self) -> object:
-        return (self.problem, tuple(self.stored.items()), self.prepared, self.forced, self.weight, self.strict)
+        return (self.problem, tuple(self.stored.items()), self.prepared, self.forced, self.weight, self.strict, self.recalled)
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Ready:
                 return None
             calls += found.calls
             scratch += found.scratch
-        return Plan(tuple(calls), tuple(scratch))
+        return replace(plan, calls=tuple(calls), scratch=tuple(scratch))
 
     def choice(self, best: Choice, asked: Asked) -> Choice:
         """`best`, or the first of the others by estimate whose kernels are all built; `best` where there is none within the slack."""
@@ -81,7 +82,7 @@ class Ready:
     def _choice(self, best: Choice, asked: Asked) -> Choice:
         if any(spec.elements == 0 for spec in asked.problem.tensors().values()):
             return best  # never run, so never planned
-        situation = Situation(asked.problem, self.traits, asked.stored, asked.prepared, failures_for(self.traits))
+        situation = Situation(asked.problem, self.traits, asked.stored, asked.prepared, failures_for(self.traits), asked.recalled)
         first = situation.weigh(best.algorithm, best.params, asked.weight)
         if self._is_ready(first, asked):
             return best
@@ -108,6 +109,7 @@ class Ready:
             have, wanted = asked.stored.get(name, problem.layout(name)), candidate.wants.get(name, problem.layout(name))
             if not same_storage(have, wanted):
                 spec = problem.spec(name)
-                reorder = ReorderProblem(spec.shape, spec.dtype, spec.dtype).with_layouts(x=have, y=wanted)
+                recalls = name in asked.recalled and can_recall(wanted)
+                reorder = ReorderProblem(spec.shape, spec.dtype, spec.dtype, recalls).with_layouts(x=have, y=wanted)
                 choice = choose(reorder, self.traits)
                 yield choice.algorithm, choice.algorithm.plan(reorder, self.traits, choice.params)

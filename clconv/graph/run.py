@@ -101,7 +101,7 @@ class Run:
         # Views that come later are not worth a wait for a kernel that holds all others: one for them is built when they come often.
         persistent = options.persistent if (inputs, outputs) == self._plain or not options.persistent else None
         held = options.directory, options.keep_weights
-        return Variant(assembly, Executor(self.queue, steps, *memory, *held, assembly.branched, persistent))
+        return Variant(assembly, Executor(self.queue, steps, *memory, *held, assembly.branched, persistent, assembly.recalled))
 
     def _check_memory(self, assembly: Assembly) -> None:
         """Declares what the run will take on the device before anything of it is allocated; raises where that is too much."""
@@ -293,14 +293,15 @@ class Run:
         executor = self._main.executor
         return {
             "activations": executor.arena_bytes,
-            "prepared": executor.prepared_bytes,
+            "prepared": executor.prepared_bytes + executor.recall.nbytes,
             "parameters": sum(resident.nbytes for resident in executor.residents),
         }
 
     @property
     def held_bytes(self) -> int:
         """Bytes of temporaries of all variants together."""
-        return sum(variant.executor.arena_bytes + variant.executor.prepared_bytes for variant in self._variants.values())
+        executors = [variant.executor for variant in self._variants.values()]
+        return sum(executor.arena_bytes + executor.prepared_bytes + executor.recall.nbytes for executor in executors)
 
     def explain(self) -> str:
         """Which algorithm each operation got, why, and where tensors are reordered; estimates are marked as such."""

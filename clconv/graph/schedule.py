@@ -18,7 +18,7 @@ from clconv.graph.trace import Graph
 from clconv.graph.values import Value
 from clconv.problem import MapProblem, Problem, ReorderProblem
 from clconv.tensor import PLAIN, Blocked, Layout, Packed, Strided, TensorSpec, Transformed, contiguous_strides
-from clconv.tuning.select import Choice, choose, describe, same_storage
+from clconv.tuning.select import Choice, can_recall, choose, describe, same_storage
 
 
 @dataclass(eq=False)
@@ -67,7 +67,7 @@ class Scheduler:
     `forced` maps label patterns to algorithm names; `updated` holds the ids of parameters that a run changes. Each operation takes what is
     best for itself; `reorder_weight` below 1 lets it count on its neighbours sharing the cost of a reorder. `tuned` lets the tuning
     database decide where it can; `strict` allows straight sums only, as does a node with an attribute of that name for itself. `built`
-    prefers what needs no build. `contested` tells after a run whether one of the weights in `rivals` would have made another schedule.
+    prefers what needs no build; `recalls` keeps what is made of inputs from run to run. `contested` tells after a run whether one of the weights in `rivals` would have made another schedule.
     """
 
     def __init__(
@@ -80,10 +80,12 @@ class Scheduler:
         strict: bool = False,
         built: Ready | None = None,
         rivals: tuple[float, ...] = (),
+        recalls: bool = False,
     ) -> None:
         self.traits = traits
         self.rivals, self.contested = rivals, False
         self.built = built
+        self.recalls = recalls
         self.tuned = tuned
         self.strict = strict
         self.reorder_weight = reorder_weight
@@ -131,7 +133,8 @@ class Scheduler:
         prepared = frozenset(name for name, value in named.items() if value.prepared and not ready)
         weight = 1.0 if ready else self.reorder_weight
         strict = self.strict or node.attributes.get("strict", False)
-        asked = Asked(problem, stored, prepared, self._forced(node, problem), weight, strict)
+        recalled = frozenset(name for name, value in named.items() if self._is_recalled(value))
+        asked = Asked(problem, stored, prepared, self._forced(node, problem), weight, strict, recalled)
         choice = self._choose(asked)
         if self.rivals and not ready and not self.contested:
             others = (self._choose(replace(asked, weight=rival)) for rival in self.rivals)
@@ -153,7 +156,7 @@ class Scheduler:
 
     def _choose(self, asked: Asked) -> Choice:
         choice = choose(
-            asked.problem, self.traits, asked.stored, asked.prepared, asked.forced, asked.weight, self.tuned, asked.strict
+            asked.problem, self.traits, asked.stored, asked.prepared, asked.forced, asked.weight, self.tuned, asked.strict, asked.recalled
         )  # fmt: skip
         return choice if self.built is None else self.built.choice(choice, asked)
 
@@ -190,10 +193,15 @@ class Scheduler:
     def _reorder(self, source: Value, target: Value, label: str, target_layout: Layout | None = None) -> None:
         """A step that copies `source` into `target` (or into the slice of it that `target_layout` describes)."""
         shape, layout = source.spec.shape, target_layout or target.layout
-        problem = ReorderProblem(shape, source.spec.dtype, target.spec.dtype).with_layouts(x=source.layout, y=layout)
+        recalls = self._is_recalled(source) and can_recall(layout)
+        problem = ReorderProblem(shape, source.spec.dtype, target.spec.dtype, recalls).with_layouts(x=source.layout, y=layout)
         fixed = {"y": layout} if target_layout is not None else {}
         choice = choose(problem, self.traits)
         self.steps.append(Step(label, problem, choice, {"x": source, "y": target}, fixed, target.prepared))
+
+    def _is_recalled(self, value: Value) -> bool:
+        """Whether the next run mostly finds the value as it is: an input as the caller gave it."""
+        return self.recalls and value.origin == "input" and value.owner is None and value.is_plain()
 
     def _cat(self, node: Node, parts: list[Value]) -> Value:
         """In place where every slice starts at a whole channel block; else a copy a part."""

@@ -10,17 +10,22 @@ from clconv.tensor import TensorSpec
 
 @dataclass(frozen=True)
 class ReorderProblem(Problem):
-    """y = x, in another layout or element type."""
+    """y = x, in another layout or element type.
+
+    `recalls`: y still holds what the last run left there, and where x is what it was then, nothing need be done.
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     out_dtype: str = "float32"
+    recalls: bool = False
 
     def tensors(self) -> dict[str, TensorSpec]:
         return {"x": TensorSpec(self.shape, self.dtype), "y": TensorSpec(self.shape, self.out_dtype)}
 
     def __str__(self) -> str:
-        return f"reorder {'x'.join(map(str, self.shape))} {self.layout('x')} -> {self.layout('y')}"
+        changed = " where it changed" if self.recalls else ""
+        return f"reorder {'x'.join(map(str, self.shape))} {self.layout('x')} -> {self.layout('y')}{changed}"
 
 
 @dataclass(frozen=True)

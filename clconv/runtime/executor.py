@@ -23,6 +23,7 @@ from clconv.runtime.persistent import Persistent, whole_of, why_separate
 from clconv.runtime.placed import Place, PlacedStep
 from clconv.runtime.programs import Programs, programs_for, statistics
 from clconv.runtime.promotion import Promotion
+from clconv.runtime.recall import Recall, Recalled
 from clconv.runtime.resident import Resident, is_in_order
 from clconv.runtime.texts import rendered_text
 from clconv.runtime.transfer import upload
@@ -69,6 +70,7 @@ class Executor:
         keep_weights: bool = False,
         branched: Branched | None = None,
         persistent: bool | None = False,
+        recalled: Sequence[Recalled] = (),
     ) -> None:
         check_directory(directory)
         self.queue = queue
@@ -84,6 +86,7 @@ class Executor:
         self._last: cl.Event | None = None
         self._arena = self._allocate(arena_bytes, "intermediate results")
         self._prepared = self._allocate(prepared_bytes, "packed weights")
+        self.recall = Recall(queue, recalled)
         self._constants = [self._allocate(array.nbytes, "a constant") for array in constants]
         for buffer, array in zip(self._constants, constants, strict=True):
             upload(queue, buffer, array)
@@ -236,8 +239,9 @@ class Executor:
         `in_turn`: one launch after the other even where they could be side by side, because results may lie where inputs do.
         """
         self.written.clear()
-        self._set_external(external)
         waits = self._waits(wait_for, self._held)
+        external, waits = self.recall.added(external, waits)
+        self._set_external(external)
         persistent = None if in_turn else self.promotion.current()
         if persistent is not None:
             with reported("launch all operations as one", self.queue.device):
@@ -329,7 +333,7 @@ class Executor:
     def _profile(self, external: Mapping[tuple[str, int], cl.Buffer], repeats: int) -> list[Timing]:
         self.queue.finish()
         queue = cl.CommandQueue(self.queue.context, self.queue.device, properties=cl.command_queue_properties.PROFILING_ENABLE)
-        self._set_external(external)
+        self._set_external(self.recall.added(external, None)[0])
         rows: list[list[float]] = [[] for _ in self._run]
         launches = [launch for launch in self._run if isinstance(launch, Launch)]
         for _ in range(repeats + 1):

@@ -10,7 +10,8 @@ from clconv.codegen.plan import Plan
 
 @dataclass(frozen=True)
 class Place:
-    """Where an operand lives: `region` is arena, prepared, constant, resident, input or output; `index` counts within the last four."""
+    """Where an operand lives: `region` is arena, prepared, constant, resident, recalled, input or output; `index` counts within the last
+    five."""
 
     region: str
     index: int = 0

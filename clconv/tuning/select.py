@@ -63,6 +63,11 @@ def same_storage(stored: Layout, wanted: Layout) -> bool:
     return stored == wanted
 
 
+def can_recall(wanted: Layout) -> bool:
+    """Whether comparing a tensor with what it was takes less than bringing it into this layout again."""
+    return isinstance(wanted, Transformed)
+
+
 def reorder_seconds(nbytes: int, traits: DeviceTraits, wanted: Layout = PLAIN) -> float:
     """Estimate for a tensor that is read and written once; on GPUs at the bandwidth that their own kernels are weighed with.
 
@@ -81,7 +86,8 @@ def reorder_seconds(nbytes: int, traits: DeviceTraits, wanted: Layout = PLAIN) -
 class Situation:
     """A problem where it stands: how its inputs are `stored`, and which of them are `prepared` (reordered once, not per run).
 
-    `failures` are those that `clconv doctor` found on the device.
+    Those in `recalled` mostly are what they were in the last run, with what was made of them still there. `failures` are those that
+    `clconv doctor` found on the device.
     """
 
     problem: Problem
@@ -89,6 +95,7 @@ class Situation:
     stored: Mapping[str, Layout]
     prepared: frozenset[str]
     failures: Failures = Failures()
+    recalled: frozenset[str] = frozenset()
 
     def weigh(self, algorithm: Algorithm, params: object, weight: float = 1.0, seconds: float | None = None) -> Candidate:
         """The candidate with its times; reorders count `weight` times, `seconds` replaces the algorithm's own estimate."""
@@ -101,7 +108,9 @@ class Situation:
                 continue
             if name not in self.prepared and not same_storage(have, wanted):
                 spec = problem.spec(name)
-                total += weight * reorder_seconds((spec.nbytes + spec.with_layout(wanted).nbytes) // 2, traits, wanted)
+                # To compare, what is there is read twice.
+                made = spec.nbytes if name in self.recalled and can_recall(wanted) else spec.with_layout(wanted).nbytes
+                total += weight * reorder_seconds((spec.nbytes + made) // 2, traits, wanted)
         return Candidate(algorithm, params, wants, own, total)
 
     def algorithms(self, forced: str | None, strict: bool = False) -> tuple[list[Algorithm], list[tuple[str, str]], tuple[str, ...]]:
@@ -173,17 +182,18 @@ def choose(
     reorder_weight: float = 1.0,
     tuned: bool = True,
     strict: bool = False,
+    recalled: frozenset[str] = frozenset(),
 ) -> Choice:
     """The best applicable algorithm, reorders of the inputs from how they are `stored` included, times `reorder_weight`.
 
     What the tuning database holds for this problem and device, with inputs stored this way, goes before all estimates; where they are
     stored otherwise it is weighed with the others, its time scaled to theirs. `tuned=False` ignores the database. Inputs named in
-    `prepared` are reordered once, not per run. `forced` names the only algorithm allowed; UnsupportedError says why it refuses.
+    `prepared` are reordered once, not per run, those in `recalled` only where they changed. `forced` names the only algorithm allowed; UnsupportedError says why it refuses.
     `strict` allows straight sums only: no algorithm with an error factor.
     """
     table = database.current() if tuned and is_tunable(problem) else None
     stored_pairs = tuple(sorted((stored or {}).items()))
-    return _choose(problem, traits, stored_pairs, prepared, forced, reorder_weight, table, strict, failures_for(traits))
+    return _choose(problem, traits, stored_pairs, prepared, forced, reorder_weight, table, strict, failures_for(traits), recalled)
 
 
 @lru_cache(maxsize=8192)
@@ -197,8 +207,9 @@ def _choose(
     table: Table | None,
     strict: bool = False,
     failures: Failures = Failures(),  # noqa: B008
+    recalled: frozenset[str] = frozenset(),
 ) -> Choice:
-    situation = Situation(problem, traits, dict(stored_pairs), prepared, failures)
+    situation = Situation(problem, traits, dict(stored_pairs), prepared, failures, recalled)
     accepted, refused, doubts = situation.algorithms(forced, strict)
     weighed = [situation.weigh(a, a.defaults(problem, traits), reorder_weight) for a in accepted]
     entry = measured = None
