@@ -1,8 +1,8 @@
 ## winograd_weights.cl.mako -- convolution weights into the domain of products: U = G g G^T for every pair of channels.
 ##
-## One work-item transforms the weights of one run of `wide` output channels and INPUTS input channels, BLOCK output channels at once, and
+## One work-item transforms the weights of one run of `wide` output channels and `each` input channels, BLOCK output channels at once, and
 ## writes a run of each product. Index space, fastest first:
-##     get_global_id(0)  block of INPUTS input channels: the lines of memory that one channel shares with its neighbours are read once
+##     get_global_id(0)  block of `each` input channels: the lines of memory that one channel shares with its neighbours are read once
 ##     get_global_id(1)  group * channel tiles + channel tile
 ## The plain weights of a group are read as outputs x inputs x taps with steps of their own, so that turning the kernel and swapping the
 ## channels is only another choice of steps.
@@ -13,7 +13,7 @@
 ## With `recalls`, products of the last run are in y, and the weights they were made from in `seen`: a work-item whose weights are the same,
 ## bit by bit, is done. Comparing reads twice the weights, where transforming writes four times as much as they are and more.
 ##
-## Header constants: INPUTS, BLOCK, TAPS_H, TAPS_W.   Render arguments: block; maps: the tables of rows and of columns; recalls.
+## Header constants: BLOCK, TAPS_H, TAPS_W.   Render arguments: block; maps: the tables of rows and of columns; recalls.
 <%!
     def entries(matrix):
         return ", ".join(f"{float(value)!r}f" for row in matrix for value in row)
@@ -38,7 +38,7 @@ void winograd_weights(
     __global float *restrict seen,       // as x
     % endif
     const int outputs, const int inputs, // of one group
-    const int wide,
+    const int wide, const int each,
     const int output_step, const int input_step,
     const int tap0, const int tap_step,  // where tap 0 lies, and how far it is to the next
     const int first_h, const int first_w,        // rows of the tables where G begins
@@ -47,9 +47,9 @@ void winograd_weights(
     const float rows[] = {${entries(maps[0])}};
     const float columns[] = {${entries(maps[1])}};
     const int channel_tiles = (outputs + wide - 1) / wide;
-    const int first_input = (int)get_global_id(0) * INPUTS;
+    const int first_input = (int)get_global_id(0) * each;
     if (first_input >= inputs) return;
-    const int last_input = min(first_input + INPUTS, inputs);
+    const int last_input = min(first_input + each, inputs);
     const int group = (int)get_global_id(1) / channel_tiles;
     const int first = ((int)get_global_id(1) - group * channel_tiles) * wide;
     const int step = inputs * wide;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import pyopencl.array as cla
 import pytest
 
 from clconv.algorithms.minimal_filtering import MOST_PRODUCTS
@@ -12,13 +13,14 @@ from clconv.algorithms.winograd_weights import WinogradWeights, WinogradWeightsP
 from clconv.device import DeviceTraits
 from clconv.problem import ReorderProblem
 from clconv.runtime.context import default_queue
-from clconv.runtime.launch import rendered
+from clconv.runtime.launch import bind, rendered
 from clconv.runtime.programs import programs_for
 from clconv.tensor import PLAIN, Blocked, Packed, Transformed, filter_products
 from tests.cases import check, prepare
 from tests.support import integers, run_plan, traits, transform_weights
 
 ALGORITHM = WinogradWeights()
+UNTOUCHED = np.float32(-77.5)
 Asked = tuple[tuple[int, ...], Transformed]
 
 
@@ -58,6 +60,43 @@ def test_bad_weights_stay_where_they_are() -> None:
     want = transform_weights(np.where(np.isfinite(w), w, 0), layout).reshape(got.shape)
     np.testing.assert_array_equal(got[~bad], want[~bad])
     assert not np.isfinite(got[bad]).all() and (got[1, :, :, 2:] == 0).all()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (9, 17), (33, 5), (12, 64), (8, 150)], ids=str)
+def test_only_what_changed_is_made_again(shape: tuple[int, int], turned: bool) -> None:
+    """Work-items that find other bits than the last time write their products anew, and no other writes anything."""
+    layout = Transformed(8, 1, (2, 2), turned=turned)
+    problem = ReorderProblem((*shape, 3, 3), recalls=True).with_layouts(y=layout)
+    plan = ALGORITHM.plan(problem, DeviceTraits.cpu(), WinogradWeightsParams(1))
+    assert plan.recalled == ("y", "seen")
+    queue, rng = default_queue(), np.random.default_rng(0)
+    x, seen = cla.zeros(queue, problem.shape, np.float32), cla.zeros(queue, problem.shape, np.float32)
+    y = cla.zeros(queue, problem.spec("y").storage_elements, np.float32)
+    (call,) = plan.calls
+    launch = bind(call, programs_for(queue.context, queue.device), {"x": x.data, "y": y.data, "seen": seen.data})
+
+    def run(w: np.ndarray) -> np.ndarray:
+        x.set(w)
+        y.fill(UNTOUCHED)
+        launch.enqueue(queue)
+        np.testing.assert_array_equal(seen.get().view(np.int32), w.view(np.int32))
+        return np.asarray(y.get())
+
+    w = integers(rng, problem.shape)
+    assert (run(np.zeros_like(w)) == UNTOUCHED).all(), "zeros are what there was"
+    run(w)
+    assert (run(w) == UNTOUCHED).all(), "the same weights were transformed again"
+    most = 16 * 8 * int(dict(call.bindings)["each"])
+    for value in (-0.0, np.nan, 0.0, 5.0):
+        before = transform_weights(w, layout).astype(np.float32)
+        place = tuple(rng.integers(n) for n in w.shape) if value == 5 else (0, 0, 0, 0)
+        w[place] = value
+        got, want = run(w), transform_weights(w, layout).astype(np.float32)
+        made = got != UNTOUCHED
+        assert 0 < made.sum() <= most, "more than one work-item wrote"
+        assert made[before.view(np.int32) != want.view(np.int32)].all(), "products of the weight that changed are as they were"
+        np.testing.assert_array_equal(got[made], want[made])
 
 
 def strided_layouts(kernel: tuple[int, ...]) -> list[Transformed]:

@@ -67,7 +67,8 @@ class Scheduler:
     `forced` maps label patterns to algorithm names; `updated` holds the ids of parameters that a run changes. Each operation takes what is
     best for itself; `reorder_weight` below 1 lets it count on its neighbours sharing the cost of a reorder. `tuned` lets the tuning
     database decide where it can; `strict` allows straight sums only, as does a node with an attribute of that name for itself. `built`
-    prefers what needs no build; `recalls` keeps what is made of inputs from run to run. `contested` tells after a run whether one of the weights in `rivals` would have made another schedule.
+    prefers what needs no build; `recalls` keeps what is made of inputs from run to run. `contested` tells after a run whether one of the
+    weights in `rivals` would have made another schedule.
     """
 
     def __init__(

@@ -188,8 +188,8 @@ def choose(
 
     What the tuning database holds for this problem and device, with inputs stored this way, goes before all estimates; where they are
     stored otherwise it is weighed with the others, its time scaled to theirs. `tuned=False` ignores the database. Inputs named in
-    `prepared` are reordered once, not per run, those in `recalled` only where they changed. `forced` names the only algorithm allowed; UnsupportedError says why it refuses.
-    `strict` allows straight sums only: no algorithm with an error factor.
+    `prepared` are reordered once, not per run, those in `recalled` only where they changed. `forced` names the only algorithm allowed;
+    UnsupportedError says why it refuses. `strict` allows straight sums only: no algorithm with an error factor.
     """
     table = database.current() if tuned and is_tunable(problem) else None
     stored_pairs = tuple(sorted((stored or {}).items()))

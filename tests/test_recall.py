@@ -1,0 +1,145 @@
+"""Weights of eager calls, transformed once: results follow the weights whoever changes them, wherever they are, whatever came before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+import pyopencl.array as cla
+import pytest
+
+import clconv.functional as F
+from clconv import reference
+from clconv.algorithms.conv_winograd import ConvWinograd
+from clconv.functional import eager
+from clconv.geometry import ConvGeometry
+from clconv.graph.assembly import Options
+from clconv.graph.node import input_node
+from clconv.graph.run import Run
+from clconv.graph.trace import Graph
+from clconv.problem import ConvProblem
+from clconv.runtime import recall as module
+from clconv.runtime.recall import Recall, Recalled
+from clconv.tensor import TensorSpec, Transformed
+from clconv.tuning.select import Situation
+from tests.functional_support import send
+from tests.support import integers, traits
+
+RNG = np.random.default_rng(5)
+X, W = integers(RNG, (1, 20, 9, 7)), integers(RNG, (9, 20, 3, 3))
+GEOMETRY = ConvGeometry.make((3, 3), padding=1)
+PROBLEM = ConvProblem(GEOMETRY, 1, 20, 9, (9, 7))
+
+
+@pytest.fixture
+def winograd() -> ConvWinograd:
+    if why := ConvWinograd().why_not(PROBLEM, traits()):
+        pytest.skip(f"conv_winograd {why}")
+    return ConvWinograd()
+
+
+def check(got: cla.Array, x: np.ndarray, w: np.ndarray) -> None:
+    """Weights that differ from others in one number by 1 or more give results that are off by hundreds of times what is allowed."""
+    np.testing.assert_allclose(got.get(), reference.conv(x, w, None, GEOMETRY), rtol=0, atol=2e-3)
+
+
+def called(x: cla.Array, w: cla.Array) -> cla.Array:
+    return F.conv2d(x, w, padding=1, algorithm="winograd")
+
+
+def in_turns(call: Any, queue: Any) -> None:
+    """Weights written, changed in place, in one place only; other memory; and zeros, after which all is as it was."""
+    first, second, view = send(queue, W), send(queue, W[::-1].copy()), send(queue, np.stack([W, -W]))
+    x = send(queue, X)
+    for _ in range(2):
+        check(call(x, first), X, W)
+        check(call(x, second), X, W[::-1])
+        check(call(x, view[1]), X, -W)
+    w = W.copy()
+    for place in ((0, 0, 0, 0), (8, 19, 2, 2), (3, 17, 1, 0)):
+        w[place] += 3
+        first.set(w)
+        check(call(x, first), X, w)
+    first[5:6] *= 2  # by a kernel
+    w[5] *= 2
+    check(call(x, first), X, w)
+    for each in (np.zeros_like(W), W):
+        first.set(each)
+        check(call(x, first), X, each)
+    check(call(send(queue, -X), first), -X, W)
+
+
+def test_eager_calls_follow_their_weights(queue: Any, winograd: ConvWinograd) -> None:
+    in_turns(called, queue)
+    run = eager.last_run()
+    assert "where it changed" in run.explain()
+    transformed = next(step for step in run.steps if isinstance(step.problem.layout("y"), Transformed)).outputs[0].nbytes
+    sets = run.memory["prepared"] / (transformed + W.nbytes)
+    assert 2 <= sets <= 8, "one for each memory that weights came in"
+
+
+def test_a_queue_without_order(queue: Any, winograd: ConvWinograd) -> None:
+    in_turns(called, cl.CommandQueue(queue.context, queue.device, cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE))
+
+
+def test_as_one_launch(queue: Any, winograd: ConvWinograd) -> None:
+    x, w = input_node("x", TensorSpec(X.shape)), input_node("w", TensorSpec(W.shape))
+    graph = Graph((x, w), (F.conv2d(x, w, padding=1, algorithm="winograd"),))
+    run = Run(graph, queue, Options(recalls=True, persistent=True))
+    assert run.launch_count == 1 or not traits().is_cpu
+    in_turns(run, queue)
+
+
+def test_the_first_weights_that_are_zero(queue: Any, winograd: ConvWinograd) -> None:
+    eager.forget()
+    for zero in (0.0, -0.0):
+        check(called(send(queue, X), send(queue, np.full_like(W, zero))), X, np.zeros_like(W))
+
+
+def test_compiled_graphs_keep_nothing_of_their_inputs(queue: Any, winograd: ConvWinograd) -> None:
+    x, w = input_node("x", TensorSpec(X.shape)), input_node("w", TensorSpec(W.shape))
+    run = Run(Graph((x, w), (F.conv2d(x, w, padding=1, algorithm="winograd"),)), queue)
+    run(send(queue, X), send(queue, W))
+    assert run.memory["prepared"] == 0 and "where it changed" not in run.explain()
+
+
+def test_memory_is_bounded_and_the_oldest_goes_first(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 3 * 5000)
+    recall = Recall(queue, [Recalled(1, 4096), Recalled(1, 904)])
+    inputs = [cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, 64) for _ in range(5)]
+
+    def taken(number: int, wait: int) -> tuple[int, int]:
+        given = {("input", 0): inputs[0], ("input", 1): inputs[number]}
+        external, events = recall.added(given, None)
+        assert {key: external[key] for key in given} == given and len(events or ()) == wait
+        return external["recalled", 0].int_ptr, external["recalled", 1].int_ptr
+
+    made = [taken(number, 2) for number in (1, 2, 3)]
+    assert len(set(made)) == 3 and recall.nbytes == 3 * 5000
+    assert [taken(number, 0) for number in (1, 2, 3)] == made
+    assert taken(1, 0) == made[0] and taken(4, 0) == made[1] and taken(3, 0) == made[2] and taken(2, 0) == made[0]
+    assert recall.nbytes == 3 * 5000
+
+
+def test_one_set_whatever_its_size(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 100)
+    recall = Recall(queue, [Recalled(0, 4096)])
+    inputs = [cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, 64) for _ in range(2)]
+    buffers = [recall.added({("input", 0): buffer}, None)[0]["recalled", 0] for buffer in inputs]
+    assert buffers[0] is buffers[1] and recall.nbytes == 4096
+    content = np.ones(1024, np.float32)
+    cl.enqueue_copy(queue, content, buffers[0])
+    assert (content == 0).all()
+
+
+def test_comparing_is_weighed_as_less_than_transforming(winograd: ConvWinograd) -> None:
+    problem = replace(PROBLEM, channels=512, filters=512)
+
+    def weighed(**known: frozenset[str]) -> float:
+        situation = Situation(problem, traits(), {}, known.pop("prepared", frozenset()), **known)
+        return situation.weigh(winograd, winograd.defaults(problem, traits())).total
+
+    weights = frozenset({"w"})
+    assert weighed(prepared=weights) < weighed(recalled=weights) < weighed()
