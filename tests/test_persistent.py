@@ -17,7 +17,7 @@ import pytest
 
 import clconv
 from clconv import nn
-from clconv.codegen.persistent import HEAD, Joined, Member, join, why_not
+from clconv.codegen.persistent import APART, HEAD, Joined, Member, join, why_not
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, Scalar
 from clconv.codegen.render import Argument, RenderedKernel
 from clconv.device import DeviceTraits
@@ -59,11 +59,10 @@ def head(joined: Joined, launch: int) -> dict[str, int]:
     return dict(zip(HEAD, joined.table[launch * len(HEAD) : (launch + 1) * len(HEAD)], strict=True))
 
 
-def test_every_item_has_a_ticket_and_waits_for_lower_ones() -> None:
+def test_every_item_has_a_ticket_and_waits_for_launches_before() -> None:
     joined = join(MEMBERS, 2)
     heads = [head(joined, launch) for launch in range(len(MEMBERS))]
-    assert [h["ITEMS"] for h in heads] == [6, 4, 2, 5] and joined.tickets == 17
-    assert [h["FIRST"] for h in heads] == [0, 6, 10, 12], "tickets follow the order of launches"
+    assert [h["ITEMS"] for h in heads] == [h["TICKETS"] for h in heads] == [6, 4, 2, 5]
     assert [(h["ITEMS_X"], h["ITEMS_Y"], h["ITEMS_Z"]) for h in heads] == [(3, 2, 1), (4, 1, 1), (1, 1, 2), (5, 1, 1)]
     waits = [joined.table[h["WAITS"] : h["WAITS"] + h["WAIT_COUNT"]] for h in heads]
     assert waits == [(), (0,), (0,), (1, 2)]
@@ -72,9 +71,8 @@ def test_every_item_has_a_ticket_and_waits_for_lower_ones() -> None:
 
 def test_a_ticket_is_a_run_of_neighbours_where_items_are_many() -> None:
     joined = join([*MEMBERS, member("pool", (50, 2, 1), (3,), x="e", y="c"), MEMBERS[0]], 2)
-    many, last = head(joined, 4), head(joined, 5)
+    many = head(joined, 4)
     assert (many["RUN"], many["TICKETS"], many["ITEMS"]) == (3, 34, 100), "the last run has one item"
-    assert last["FIRST"] == 17 + 34 and joined.tickets == 17 + 34 + 6
 
 
 def test_the_table_holds_what_each_kernel_is_called_with() -> None:
@@ -89,25 +87,35 @@ def test_the_table_holds_what_each_kernel_is_called_with() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_any_number_of_workers_gets_to_the_end(workers: int) -> None:
-    """The kernel's loop in Python: workers are stopped and go on at random, and none waits for ever."""
-    joined, chance = join(MEMBERS, 2), random.Random(workers)
-    taken, done, finished = [0], [0] * len(MEMBERS), []
+    """The kernel's loop in Python: workers begin, are stopped and go on at random, and none waits for ever."""
+    joined, chance = join(MEMBERS, workers), random.Random(workers)
+    tickets = [head(joined, launch)["TICKETS"] for launch in range(len(MEMBERS))]
+    taken, done, finished = [[0] * workers for _ in MEMBERS], [0] * len(MEMBERS), []
 
-    def worker() -> Any:
-        while (ticket := taken[0]) < joined.tickets:
-            taken[0] += 1
-            launch = max(i for i in range(len(MEMBERS)) if head(joined, i)["FIRST"] <= ticket)
-            while any(done[wait] < head(joined, wait)["TICKETS"] for wait in MEMBERS[launch].waits):
+    def worker(own: int) -> Any:
+        for launch, member in enumerate(MEMBERS):
+            while any(done[wait] < tickets[wait] for wait in member.waits):
                 yield
+            computed = 0
+            for share in (*range(own, workers), *range(own)):
+                first, end = share * tickets[launch] // workers, (share + 1) * tickets[launch] // workers
+                while taken[launch][share] < end - first:
+                    yield
+                    ticket = first + taken[launch][share]
+                    taken[launch][share] += 1
+                    if ticket >= end:
+                        break
+                    finished.append((launch, ticket))
+                    computed += 1
             yield
-            finished.append(ticket)
-            done[launch] += 1
+            done[launch] += computed
 
-    running = [worker() for _ in range(workers)]
+    running = [worker(own) for own in range(workers)]
     for _ in range(1000):
         if running and next(chosen := chance.choice(running), StopIteration) is StopIteration:
             running.remove(chosen)
-    assert not running and sorted(finished) == list(range(joined.tickets)) and done == [6, 4, 2, 5]
+    assert not running and sorted(finished) == [(i, k) for i, n in enumerate(tickets) for k in range(n)] and done == tickets
+    assert joined.counters == APART * (1 + len(MEMBERS) + sum(map(len, taken)))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +342,11 @@ def planted(folder: Path, old: str, new: str) -> str:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("item_z = item / (items_x * items_y)", "item_z = 0"), ("        *taken = 0;\n", ""), (" + places[{places + 1}])", ")")],
+    [
+        ("item_z = item / (items_x * items_y)", "item_z = 0"),
+        (" + places[{place + 1}])", ")"),
+        ("places, first + ticket)", "places, ticket)"),
+    ],
 )
 def test_a_planted_mistake_is_caught(old: str, new: str, net: Forked, queue: Any, tmp_path: Path) -> None:
     run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, kernels=planted(tmp_path, old, new), persistent=True)

@@ -1,4 +1,4 @@
-"""Many launches joined into one kernel, whose work-groups stay and take work from a counter: between two launches no thread sleeps.
+"""Many launches joined into one kernel, whose work-groups stay and take work from counters: between two launches no thread sleeps.
 
 Persistent threads: Gupta, Stuart and Owens, "A Study of Persistent Threads Style GPU Programming for GPGPU Workloads", 2012. A group
 waits for what others compute, so this is for devices whose groups, once begun, all keep running, as those of a CPU device do.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from clconv.codegen.plan import KernelCall, KernelSource, Scalar, names
 from clconv.codegen.render import RenderedKernel, render
 
-HEAD = ("KERNEL", "FIRST", "TICKETS", "RUN", "ITEMS", "ITEMS_X", "ITEMS_Y", "ITEMS_Z", "NUMBERS", "PLACES", "WAITS", "WAIT_COUNT")
+HEAD = ("KERNEL", "TICKETS", "RUN", "ITEMS", "ITEMS_X", "ITEMS_Y", "ITEMS_Z", "NUMBERS", "PLACES", "WAITS", "WAIT_COUNT")
 TICKETS_EACH = 16
 """Of a launch with many items, for each work-group at least: few enough that neighbours, which share lines of memory, mostly are one's."""
 APART = 16
@@ -43,19 +43,20 @@ class Member:
 
 @dataclass(frozen=True)
 class Joined:
-    """The kernel, its table, its tickets, the memory that its first arguments stand for, in order, and bytes of local memory."""
+    """The kernel, its table, how many launches and work-groups, the memory that its first arguments stand for, in order, and bytes of local
+    memory."""
 
     kernel: RenderedKernel
     table: tuple[int, ...]
     launches: int
-    tickets: int
+    groups: int
     regions: tuple[Region, ...]
     local_bytes: int
 
     @property
     def counters(self) -> int:
         """How many numbers, all 0, a run needs to count in."""
-        return (self.launches + 2) * APART
+        return (1 + self.launches * (1 + self.groups)) * APART
 
 
 def why_not_calls(calls: Sequence[KernelCall]) -> str | None:
@@ -95,25 +96,23 @@ def join(members: Sequence[Member], groups: int, directory: str | None = None) -
     regions = tuple(dict.fromkeys(region for member in members for region, _ in member.places.values()))
     heads: list[list[int]] = []
     tail: list[int] = []
-    tickets = local_bytes = 0
+    local_bytes = 0
     for member in members:
         sizes = (*member.call.global_size, 1, 1)[:3]
         items = sizes[0] * sizes[1] * sizes[2]
         numbers, places, used = _arguments(member, regions)
         run = max(1, items // (TICKETS_EACH * groups))
-        own = -(-items // run)
-        head = [kernels.index(member.kernel), tickets, own, run, items, *sizes]
+        head = [kernels.index(member.kernel), -(-items // run), run, items, *sizes]
         for part in (numbers, places, list(member.waits)):
             head.append(len(HEAD) * len(members) + len(tail))
             tail += part
         heads.append([*head, len(member.waits)])
-        tickets += own
         local_bytes = max(local_bytes, used)
     constants = {f"LAUNCH_{name}": place for place, name in enumerate(HEAD)} | {"LAUNCH_SIZE": len(HEAD), "COUNTER_STEP": APART}
     functions = tuple((kernel.symbol, as_function(kernel), tuple(argument.kind for argument in kernel.arguments)) for kernel in kernels)
     source = KernelSource("persistent", "persistent", names(constants), names(kernels=functions, regions=len(regions)))
     table = tuple(number for head in heads for number in head) + tuple(tail)
-    return Joined(render(source, directory), table, len(members), tickets, regions, max(local_bytes, LOCAL_ALIGNMENT))
+    return Joined(render(source, directory), table, len(members), groups, regions, max(local_bytes, LOCAL_ALIGNMENT))
 
 
 def _arguments(member: Member, regions: Sequence[Region]) -> tuple[list[int], list[int], int]:

@@ -74,7 +74,7 @@ class Persistent:
 
         Nothing is enqueued: the queue may be waiting for what only the caller can bring about.
         """
-        self.queue, self.size = queue, (max(1, queue.device.max_compute_units),)
+        self.queue, self.size = queue, (joined.groups,)
         symbol = joined.kernel.symbol
         program = programs.kernels([joined.kernel])[symbol]
         with reported("set up all launches of a run as one", queue.device):
@@ -90,7 +90,7 @@ class Persistent:
                 else:
                     self._kernel.set_arg(index, found)
                     self._keep.append(found)
-            rest = (*buffers, cl.LocalMemory(joined.local_bytes), np.int32(joined.launches), np.int32(joined.tickets))
+            rest = (*buffers, cl.LocalMemory(joined.local_bytes), np.int32(joined.launches))
             for index, argument in enumerate(rest, len(joined.regions)):
                 self._kernel.set_arg(index, argument)
 
@@ -107,7 +107,6 @@ def rehearsal(joined: Joined) -> Rehearsal:
         ("buffer", 4.0),
         ("buffer", 4.0 * joined.counters),
         ("local", float(joined.local_bytes)),
-        ("int", float(joined.launches)),
         ("int", 0.0),
     ]
     return Rehearsal(joined.kernel.symbol, (*regions, *rest), (1,), (1,))

@@ -1,23 +1,22 @@
 // persistent
 #define COUNTER_STEP 16
-#define LAUNCH_FIRST 1
-#define LAUNCH_ITEMS 4
-#define LAUNCH_ITEMS_X 5
-#define LAUNCH_ITEMS_Y 6
-#define LAUNCH_ITEMS_Z 7
+#define LAUNCH_ITEMS 3
+#define LAUNCH_ITEMS_X 4
+#define LAUNCH_ITEMS_Y 5
+#define LAUNCH_ITEMS_Z 6
 #define LAUNCH_KERNEL 0
-#define LAUNCH_NUMBERS 8
-#define LAUNCH_PLACES 9
-#define LAUNCH_RUN 3
-#define LAUNCH_SIZE 12
-#define LAUNCH_TICKETS 2
-#define LAUNCH_WAITS 10
-#define LAUNCH_WAIT_COUNT 11
+#define LAUNCH_NUMBERS 7
+#define LAUNCH_PLACES 8
+#define LAUNCH_RUN 2
+#define LAUNCH_SIZE 11
+#define LAUNCH_TICKETS 1
+#define LAUNCH_WAITS 9
+#define LAUNCH_WAIT_COUNT 10
 #define real float
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define persistent persistent_887068a062f3
+#define persistent persistent_f3ae733b6b26
 
 #define get_global_id(axis) ((axis) == 0 ? item_x : (axis) == 1 ? item_y : item_z)
 #define get_global_size(axis) ((axis) == 0 ? items_x : (axis) == 1 ? items_y : items_z)
@@ -247,37 +246,12 @@ static void pool_rows(const size_t item_x, const size_t item_y, const size_t ite
 #undef get_local_size
 #undef barrier
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void persistent(
-    __global char *region0,
-    __global const int *restrict table,
-    __global int *counters,        // all 0: tickets taken, groups that are through, and for each launch the tickets that are done
-    __local char *scratch,
-    const int launches, const int tickets)
+static void compute_ticket(__global char **regions, __local char *scratch, __global const int *head,
+                           __global const int *numbers, __global const int *places, const int ticket)
 {
-    __global char *regions[] = {region0};
-    volatile __global int *taken = counters, *through = counters + COUNTER_STEP, *done = counters + 2 * COUNTER_STEP;
-    int launch = 0, ready = -1;   // the ticket's; and the last one for which all that it waits for was seen to be done
-    for (;;) {
-        const int ticket = atomic_inc(taken);
-        if (ticket >= tickets) break;
-        while (ticket >= table[launch * LAUNCH_SIZE + LAUNCH_FIRST] + table[launch * LAUNCH_SIZE + LAUNCH_TICKETS]) ++launch;
-        __global const int *head = table + launch * LAUNCH_SIZE;
-        __global const int *numbers = table + head[LAUNCH_NUMBERS];
-        __global const int *places = table + head[LAUNCH_PLACES];
-        __global const int *waits = table + head[LAUNCH_WAITS];
-        if (ready < launch) {
-            for (int i = 0; i < head[LAUNCH_WAIT_COUNT]; ++i) {
-                volatile __global int *awaited = done + waits[i] * COUNTER_STEP;
-                while (*awaited < table[waits[i] * LAUNCH_SIZE + LAUNCH_TICKETS]) {}
-                atomic_or(awaited, 0);   // orders what follows after what was counted, as a fence on its own need not do everywhere
-            }
-            ready = launch;
-        }
-        mem_fence(CLK_GLOBAL_MEM_FENCE);
-        const size_t items_x = head[LAUNCH_ITEMS_X], items_y = head[LAUNCH_ITEMS_Y], items_z = head[LAUNCH_ITEMS_Z];
-        const int begin = (ticket - head[LAUNCH_FIRST]) * head[LAUNCH_RUN], end = min(begin + head[LAUNCH_RUN], head[LAUNCH_ITEMS]);
-        for (int item = begin; item < end; ++item) {
+    const size_t items_x = head[LAUNCH_ITEMS_X], items_y = head[LAUNCH_ITEMS_Y], items_z = head[LAUNCH_ITEMS_Z];
+    const int begin = ticket * head[LAUNCH_RUN], end = min(begin + head[LAUNCH_RUN], head[LAUNCH_ITEMS]);
+    for (int item = begin; item < end; ++item) {
         const size_t item_x = item % items_x, item_y = item / items_x % items_y, item_z = item / (items_x * items_y);
         switch (head[LAUNCH_KERNEL]) {
         case 0:
@@ -290,21 +264,54 @@ void persistent(
                 numbers[6], numbers[7], numbers[8]);
             break;
         }
-        }
-        mem_fence(CLK_GLOBAL_MEM_FENCE);
-        atomic_inc(done + launch * COUNTER_STEP);
-    }
-    // The last group leaves the counters as it found them.
-    if (atomic_inc(through) == (int)get_global_size(0) - 1) {
-        for (int i = 0; i < launches; ++i)
-            done[i * COUNTER_STEP] = 0;
-        *through = 0;
-        *taken = 0;
     }
 }
 
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void persistent(
+    __global char *region0,
+    __global const int *restrict table,
+    __global int *counters,        // all 0: groups that are through; tickets of each launch that are done; those of each of its shares that are taken
+    __local char *scratch,
+    const int launches)
+{
+    __global char *regions[] = {region0};
+    const int groups = get_global_size(0), own = get_global_id(0);
+    volatile __global int *through = counters, *done = counters + COUNTER_STEP, *taken = done + launches * COUNTER_STEP;
+    for (int launch = 0; launch < launches; ++launch, taken += groups * COUNTER_STEP) {
+        __global const int *head = table + launch * LAUNCH_SIZE;
+        __global const int *numbers = table + head[LAUNCH_NUMBERS];
+        __global const int *places = table + head[LAUNCH_PLACES];
+        __global const int *waits = table + head[LAUNCH_WAITS];
+        for (int i = 0; i < head[LAUNCH_WAIT_COUNT]; ++i) {
+            volatile __global int *awaited = done + waits[i] * COUNTER_STEP;
+            while (*awaited < table[waits[i] * LAUNCH_SIZE + LAUNCH_TICKETS]) {}
+            atomic_or(awaited, 0);   // orders what follows after what was counted, as a fence on its own need not do everywhere
+        }
+        mem_fence(CLK_GLOBAL_MEM_FENCE);
+
+        const long tickets = head[LAUNCH_TICKETS];
+        int computed = 0;
+        for (int i = 0; i < groups; ++i) {
+            const int share = (own + i) % groups;
+            const int first = (int)(share * tickets / groups), count = (int)((share + 1) * tickets / groups) - first;
+            while (taken[share * COUNTER_STEP] < count) {   // read before it is changed: others may be at it
+                const int ticket = atomic_inc(taken + share * COUNTER_STEP);
+                if (ticket >= count) break;
+                compute_ticket(regions, scratch, head, numbers, places, first + ticket);
+                ++computed;
+            }
+        }
+        mem_fence(CLK_GLOBAL_MEM_FENCE);
+        if (computed > 0) atomic_add(done + launch * COUNTER_STEP, computed);
+    }
+    // The last group leaves the counters as it found them.
+    if (atomic_inc(through) == groups - 1)
+        for (int i = 0; i < 1 + launches * (1 + groups); ++i)
+            counters[i * COUNTER_STEP] = 0;
+}
+
 #undef COUNTER_STEP
-#undef LAUNCH_FIRST
 #undef LAUNCH_ITEMS
 #undef LAUNCH_ITEMS_X
 #undef LAUNCH_ITEMS_Y
