@@ -129,10 +129,10 @@ static inline ${kind} __attribute__((overloadable)) clconv_log(const ${kind} x)
     const int writes_halo, const int y_first,
     const int y_rows, const int y_columns, const int y_top, const int y_left, const int y_h, const int y_w)
 </%def>\
-## Zeroes the halo of the padded plane that `plane` points to.
-<%def name="zero_halo(indent=8)">\
+## Zeroes the halo in rows `begin` to `end` of the padded plane that `plane` points to.
+<%def name="zero_halo(indent=8, begin='0', end='y_rows')">\
 <% pad = " " * indent %>\
-${pad}for (int row = 0; row < y_rows; ++row) {
+${pad}for (int row = ${begin}; row < ${end}; ++row) {
 ${pad}    const int inside = row >= y_top && row < y_top + y_h;
 ${pad}    for (int column = 0; column < (inside ? y_left : y_columns); ++column)
 ${pad}        STOREV(plane, row * y_row + column * BLOCK, (vec)(0.0f));

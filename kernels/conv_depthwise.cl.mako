@@ -99,9 +99,10 @@ ${kernel_row(part)}\
         }
     }
 
-    // The item with the first rows also zeroes the halo of its plane.
-    if (writes_halo && row0 == 0) {
+    // Every item zeroes the halo beside its own part of the plane, which its core has at hand; the first and the last that above and below.
+    if (writes_halo) {
         __global real *plane = y + image * y_image + block * y_plane + y_first;
-${common.zero_halo()}\
+        const int begin = row0 == 0 ? 0 : y_top + row0 * y_h / out_h, end = row1 == out_h ? y_rows : y_top + row1 * y_h / out_h;
+${common.zero_halo(8, "begin", "end")}\
     }
 }
