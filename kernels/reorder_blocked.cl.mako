@@ -9,10 +9,19 @@
 ##     gather   x has one channel in a block, y BLOCK: BLOCK rows of x are read side by side
 ##     scatter  x has BLOCK channels in a block, y one: BLOCK rows of y are written one after the other, from a row of x in the first cache
 ## Lanes beyond the last channel and the halo of y are written as zero.
+##
+## `transposed`, to gather floats from planes without gaps: BLOCK positions at a time, of several rows where rows are short, go as vectors
+## that are transposed in registers, wherever channels fill a block; at the end of an item some go twice. That is 1.3 (14 x 14 positions)
+## to 1.8 times as fast (112 x 112) as element by element. Scattered like this they were no faster, and the kernel takes .3 s more to build.
 ## Header constants: BLOCK, X_STEP and Y_STEP (elements between neighbours in a row: 1, or the argument).
-## Render arguments: mode, x (Operand), y (Target), value (C type that carries an element).
-<%page args="mode, x, y, value"/>\
-<% end = "count" if mode == "scatter" else "count * BLOCK" %>\
+## Render arguments: mode, x (Operand), y (Target), value (C type that carries an element), block, transposed.
+<%namespace name="transposing" file="transpose.cl.mako"/>\
+<%page args="mode, x, y, value, block, transposed"/>\
+<%
+    end = "count" if mode == "scatter" else "count * BLOCK"
+    load = lambda i: f"LOADU(source, {i} * x_plane + first)"
+    store = lambda i, value: f"STOREV(target, at{i}, {value})"
+%>\
 <%def name="zero(pointer, begin, end)">\
 for (int i = ${begin}; i < ${end}; ++i) ${y.store(pointer, "i", f"({value})0")}\
 </%def>\
@@ -39,6 +48,25 @@ void reorder_blocked(
     % if mode != "rows":
     const int lanes = min(BLOCK, channels - block * BLOCK);
     % endif
+    % if transposed:
+    typedef vec loose __attribute__((aligned(4)));
+    const int position0 = row0 * width, position1 = min(row1 * width, positions);
+    const int is_moved = lanes == BLOCK && position1 - position0 >= BLOCK;
+    for (int position = position0; is_moved && position < position1; position += BLOCK) {
+        const int first = min(position, position1 - BLOCK);
+        int row = first / width, column = first - row * width;
+        % for i in range(block):
+        const int at${i} = row * y_row + column * BLOCK;
+        if (++column == width) {
+            column = 0;
+            ++row;
+        }
+        % endfor
+        {
+${transposing.transpose(block, load, store)}\
+        }
+    }
+    % endif
     % if mode == "scatter":
     for (int lane = 0; lane < lanes; ++lane, target += y_plane) {
     % endif
@@ -55,6 +83,9 @@ void reorder_blocked(
             ${y.store("to", "i * Y_STEP", "element")}
         }
         % elif mode == "gather":
+        % if transposed:
+        if (is_moved) {} else
+        % endif
         if (lanes == BLOCK)
             for (int column = 0; column < count; ++column)
                 for (int lane = 0; lane < BLOCK; ++lane) {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clconv.algorithms.base import Algorithm
 from clconv.algorithms.blocked_view import FLAT_ROW, Operand, bindings, halo, prefixed, rows_per_item, strides, two_sizes, why_not_blocked
-from clconv.algorithms.strides import VALUE_TYPES, Target
+from clconv.algorithms.strides import VALUE_TYPES, Target, unaligned_moves
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, names
 from clconv.device import DeviceTraits
 from clconv.problem import ReorderProblem
@@ -103,13 +103,19 @@ class ReorderBlocked(Algorithm[ReorderProblem]):
             f"{name.upper()}_STEP": "1" if block > 1 or strides(problem.spec(name))["column"] == 1 else f"{name}_column"
             for name, block in (("x", x), ("y", y))
         }
+        source = problem.spec("x")
+        gathers_floats = x == 1 < y and (problem.dtype, problem.out_dtype) == ("float32", "float32")
+        transposed = gathers_floats and strides(source)["column"] == 1 and contiguous_plane(source)
         arguments = names(
             mode="rows" if x == y else "gather" if x == 1 else "scatter",
             x=Operand("x", problem.dtype),
             y=Target("y", problem.out_dtype),
             value=VALUE_TYPES[problem.out_dtype],
+            block=max(x, y),
+            transposed=transposed,
         )
-        return KernelSource(self.name, "reorder_blocked", names(steps, BLOCK=max(x, y)), arguments)
+        moves = unaligned_moves("float32", y) if transposed else {}
+        return KernelSource(self.name, "reorder_blocked", names(steps | moves, BLOCK=max(x, y)), arguments)
 
     def rate(self, problem: ReorderProblem, traits: DeviceTraits) -> float:
         return 0.5e9 * traits.block

@@ -22,7 +22,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_depthwise conv_depthwise_e29fc374af2d
+#define conv_depthwise conv_depthwise_964f7793a930
 
 __kernel WORK_GROUP
 void conv_depthwise(
@@ -103,10 +103,11 @@ void conv_depthwise(
         }
     }
 
-    // The item with the first rows also zeroes the halo of its plane.
-    if (writes_halo && row0 == 0) {
+    // Every item zeroes the halo beside its own part of the plane, which its core has at hand; the first and the last that above and below.
+    if (writes_halo) {
         __global real *plane = y + image * y_image + block * y_plane + y_first;
-        for (int row = 0; row < y_rows; ++row) {
+        const int begin = row0 == 0 ? 0 : y_top + row0 * y_h / out_h, end = row1 == out_h ? y_rows : y_top + row1 * y_h / out_h;
+        for (int row = begin; row < end; ++row) {
             const int inside = row >= y_top && row < y_top + y_h;
             for (int column = 0; column < (inside ? y_left : y_columns); ++column)
                 STOREV(plane, row * y_row + column * BLOCK, (vec)(0.0f));
