@@ -29,6 +29,7 @@ from clconv.algorithms.matmul_tiled import MatmulTiledParams
 from clconv.algorithms.matmul_vector import MatmulVectorParams
 from clconv.algorithms.reduce_groups import ReduceGroupsParams
 from clconv.algorithms.reduce_strided import ReduceStridedParams
+from clconv.algorithms.reorder_blocked import ReorderBlockedParams
 from clconv.device import DeviceTraits
 from clconv.problem import (
     LrnProblem,
@@ -218,7 +219,7 @@ SUITES: dict[str, Callable[[], list[Run]]] = {
     "reduce_blocked": lambda: [run("reduce_blocked", reduced((0, 2, 3)))],
     "reduce_strided rows": lambda: [run("reduce_strided", reduced((1,), (3, 21)))],
     "reduce_strided columns": lambda: [run("reduce_strided", reduced((0,), (300, 7)), ReduceStridedParams(256, 16, 8, 64))],
-    "reorder_blocked gather": lambda: [run("reorder_blocked", ReorderProblem(SHAPE).with_layouts(y=HALO))],
+    "reorder_blocked gather": lambda: [run("reorder_blocked", ReorderProblem(SHAPE).with_layouts(y=HALO), ReorderBlockedParams(3))],
     "reorder_blocked scatter": lambda: [run("reorder_blocked", ReorderProblem(SHAPE).with_layouts(x=HALO))],
     "reorder_strided tiled": lambda: [run("reorder_strided", ReorderProblem((5, 11)).with_layouts(x=Strided((1, 5))))],
     "matmul_tiled": lambda: [run("matmul_tiled", MatmulProblem(7, 25, 19, 2, epilogue=Epilogue(True, True, ("leaky_relu", 0.5))), TILE)],
@@ -341,10 +342,10 @@ MORE_MUTANTS = [
            "* (PRODUCTS_H * PRODUCTS_W - 1) * channels"),
     Mutant("first block of a tile", BLOCKED, "conv_blocked joint groups", "block0 * BLOCK / group_filters * group_channels / BLOCK;",
            "block0 * BLOCK / group_filters;"),
-    Mutant("last columns", DEPTHWISE, "conv_depthwise", "min(first, out_w - TILE_W)", "first"),
+    Mutant("last columns", DEPTHWISE, "conv_depthwise", "min(first, out_w - TILE_W)", "min(first, out_w - TILE_W - 1)"),
     Mutant("bias of a block", DEPTHWISE, "conv_depthwise", "lane < live ? LOAD(bias, block * BLOCK + lane) : 0.0f",
            "lane < live ? LOAD(bias, lane) : 0.0f"),
-    Mutant("halo", DEPTHWISE, "conv_depthwise", "if (writes_halo && row0 == 0) {", "if (writes_halo > 1) {"),
+    Mutant("halo", DEPTHWISE, "conv_depthwise", "if (writes_halo) {", "if (writes_halo > 1) {"),
     Mutant("stride", DEPTHWISE, "conv_depthwise", "column * READ_STRIDE_W * BLOCK;", "column * BLOCK;"),
     Mutant("phase", DEPTHWISE, "conv_depthwise phases", "GROUP * BLOCK) + w_offset;", "GROUP * BLOCK);"),
     Mutant("channels of a group", DEPTHWISE, "conv_depthwise groups", "sum${position} += value${turn} * w${tap}_${j};",
@@ -384,7 +385,7 @@ MORE_MUTANTS = [
     Mutant("stride", BLOCKED, "conv_blocked", "column * READ_STRIDE_W * BLOCK_IN${", "column * BLOCK_IN${"),
     Mutant("sums of earlier chunks", BLOCKED, "conv_blocked chunks", "            if (chunk > 0) {", "            if (chunk > CHUNK) {"),
     Mutant("tail in the last chunk", BLOCKED, "conv_blocked chunks", '${"if (last) " if chunked else ""}{', "{"),
-    Mutant("other half of the rows", "conv_blocked_pack", "conv_blocked_unpacked", ".odd = row${stage}_${row + half}.hi",
+    Mutant("other half of the rows", "transpose", "conv_blocked_unpacked", ".odd = row${stage}_${row + half}.hi",
            ".odd = row${stage}_${row}.hi"),
     Mutant("what blocks leave over", "conv_blocked_pack", "conv_blocked_unpacked", "for (; e < elements; ++e)",
            "for (; e < elements - 1; ++e)"),
@@ -441,6 +442,9 @@ MORE_MUTANTS = [
     Mutant("behind the map", "band", "conv_depthwise_rows", "LANE_IDS < (mask)(inner - c) ? near : (vec)(${outside})", "near"),
     Mutant("odd columns", "band", "pool_rows", "(PAD_W + 1) % 2 * phase", "PAD_W % 2 * phase"),
     Mutant("end of a map", "band", "pool_rows", "for (int i = 0; i < live; ++i) STORE", "for (int i = 0; i + 1 < live; ++i) STORE"),
+    Mutant("next row", "reorder_blocked", "reorder_blocked gather", "if (++column == width) {", "if (++column > width) {"),
+    Mutant("lanes that are no channels", "reorder_blocked", "reorder_blocked gather", "lanes == BLOCK && position1", "position1"),
+    Mutant("halo of later rows", "conv_depthwise", "conv_depthwise", "y_top + row0 * y_h / out_h,", "y_top + row0 + 1,"),
     Mutant("outer index", "resample_axis", "resample_axis", "task / out * size * inner", "task / out * out * inner"),
     Mutant("row of the result", "resample_axis", "resample_axis", "real *to = y + task * out;", "real *to = y + task * size;"),
     Mutant("position outside", "unpool_planes", "unpool_planes", "known ? value : 0.0f", "value"),

@@ -239,7 +239,7 @@ def test_a_difference_is_shown_line_by_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_template_has_a_snapshot_and_every_snapshot_a_kernel() -> None:
-    parts = {"common", "band", "gemm", "conv_gemm_walk", "conv_blocked_pack"}
+    parts = {"common", "band", "gemm", "conv_gemm_walk", "conv_blocked_pack", "transpose"}
     assert {name.partition(".")[0] for name in SNAPSHOTS} == set(template_names()) - parts
     assert all(SNAPSHOTS[name]().template == name.partition(".")[0] for name in SNAPSHOTS)
     assert {path.name for path in FOLDER.iterdir()} == {f"{name}.cl" for name in SNAPSHOTS}
