@@ -25,6 +25,7 @@ from clconv.problem import (
     ReduceProblem,
     ReorderProblem,
     ResampleProblem,
+    ShuffleProblem,
     SoftmaxProblem,
     UnpoolProblem,
     WindowProblem,
@@ -172,7 +173,7 @@ def rare_cases() -> Iterator[Problem]:
         yield largest(shape, (0, 2, 3))
 
 
-def moving_cases() -> Iterator[ReorderProblem | WindowProblem]:
+def moving_cases() -> Iterator[ReorderProblem | ShuffleProblem | WindowProblem]:
     halo = ((1, 2), (3, 0))
     for shape in ((3, 17, 5, 7), (2, 33, 1, 1), (1, 3, 11)):
         plain = ReorderProblem(shape)
@@ -189,6 +190,8 @@ def moving_cases() -> Iterator[ReorderProblem | WindowProblem]:
     for shape, groups in (((17, 5, 3, 3), 1), ((6, 33, 3, 3), 2)):
         layouts = (Transformed(8, 1, (2, 2), groups=groups, turned=turned) for turned in (False, True))
         yield from (ReorderProblem(shape).with_layouts(y=layout) for layout in layouts)
+    for shape, groups in (((3, 18, 5, 7), 3), ((2, 33, 1, 1), 11), ((1, 4, 11), 2), ((2, 3, 3), 1)):
+        yield ShuffleProblem(shape, groups)
     yield WindowProblem((3, 17, 5, 7), (0, 0, 2, 1), (3, 17, 8, 11), fill=-2.0)
     yield WindowProblem((2, 33, 11), (0, -3, -2), (2, 30, 5))
     yield WindowProblem((1, 1, 1, 1), (0, 1, 0, 2), (1, 3, 1, 5), fill=1.0)

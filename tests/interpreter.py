@@ -120,6 +120,10 @@ def _view(node: Node, x: np.ndarray) -> Results:
     return (turned[tuple(slice(None, None, -1 if f else 1) for f in node["flipped"])],)
 
 
+def _shuffle(node: Node, x: np.ndarray) -> Results:
+    return (x.reshape(x.shape[0], node["groups"], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape),)
+
+
 def _window(node: Node, x: np.ndarray) -> Results:
     y = np.full(node.shape, node["fill"])
     source, target = [], []
@@ -146,6 +150,7 @@ TABLE: dict[str, Any] = {
     "pool": _pool,
     "pool_backward": _pool_backward,
     "view": _view,
+    "shuffle": _shuffle,
     "window": _window,
     "lrn": _lrn,
     "lrn_backward": _lrn_backward,

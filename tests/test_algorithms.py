@@ -32,6 +32,7 @@ from clconv.problem import (
     ReduceProblem,
     ReorderProblem,
     ResampleProblem,
+    ShuffleProblem,
     SoftmaxProblem,
     UnpoolProblem,
     WindowProblem,
@@ -303,6 +304,7 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
             lambda shape: ReorderProblem(shape).with_layouts(x=Strided((shape[1] * 90, 1, shape[1] * 10, shape[1]))),
             lambda shape: WindowProblem(shape, (0, 0, 1, 1), (*shape[:2], 11, 12)),
             lambda shape: ResampleProblem(shape, 2, 12, 2),
+            lambda shape: ShuffleProblem(shape, shape[1]),
             lambda shape: UnpoolProblem(shape, (18, 20)),
             lambda shape: UnpoolProblem(shape, (18, 20), Pass.BACKWARD_DATA),
         )
@@ -354,6 +356,7 @@ def enormous() -> list[Problem]:
         ReorderProblem((2**16, 2**14, 2, 2)).with_layouts(y=Packed(8, 8, 1)),
         ReorderProblem((2**15, 2**14, 1, 3)).with_layouts(y=Transformed(8, 1, (1, 2))),  # 2**31 products of fewer weights
         WindowProblem(shape, (0, 0, 1, 1), (64, 64, 1026, 1026)),
+        ShuffleProblem(shape, 4),
         ResampleProblem(shape, 2, 2048, 2),
         *(UnpoolProblem(shape, (1024, 1024), direction) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA)),
     ]

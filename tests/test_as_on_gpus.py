@@ -16,6 +16,7 @@ FOR_GPUS = [a for a in ALGORITHMS if any(a.why_not(p, GPUS[0]) is None for p in 
 FOR_PROCESSORS = {
     "conv_winograd", "conv_blocked", "conv_blocked_unpacked", "conv_blocked_weights", "conv_depthwise", "conv_depthwise_rows",
     "conv_depthwise_weights", "pool_blocked", "pool_rows", "lrn_blocked", "map_blocked", "reduce_blocked",
+    "shuffle_blocked",
 }  # fmt: skip
 MOVES = {"reorder_blocked", "reorder_strided", "pack_weights", "winograd_weights"}
 """Asked for by layouts, and planned alike for all devices."""

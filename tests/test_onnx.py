@@ -329,7 +329,7 @@ def test_normalisation_and_its_factors_fold_into_the_convolution() -> None:
     net = clconv.onnx.load(small_network())
     graph = optimise(net.trace((2, 4, 5, 5)))
     left = [n for n in topological(graph.outputs) if any(s.op == "input" for s in topological([n])) and n.op not in ("input", "reshape")]
-    assert [n.op for n in left] == ["conv", "view", "mean", "matmul", "softmax"]
+    assert [n.op for n in left] == ["conv", "shuffle", "mean", "matmul", "softmax"]
     assert left[0].attributes["activation"] == ("relu", 0.0) and left[0].attributes["residual"] and left[0].label == "first"
     x = normal(2, 4, 5, 5)
     np.testing.assert_allclose(interpret(graph, {"x": x})[0][0], evaluate(net, x)[0], rtol=1e-9)

@@ -41,6 +41,7 @@ from clconv.problem import (
     ReduceProblem,
     ReorderProblem,
     ResampleProblem,
+    ShuffleProblem,
     SoftmaxProblem,
     UnpoolProblem,
     WindowProblem,
@@ -201,6 +202,7 @@ SNAPSHOTS: dict[str, Callable[[], KernelSource]] = {
     "winograd_weights.plain": lambda: kernel(
         "winograd_weights", ReorderProblem((17, 9, 3, 3)).with_layouts(y=Transformed(8, 2, (2, 2))), CPU),
     "pack_weights.plain": lambda: kernel("pack_weights", ReorderProblem((17, 9, 3, 3)).with_layouts(y=Packed(8, 8, 2)), CPU),
+    "shuffle_blocked.float": lambda: kernel("shuffle_blocked", ShuffleProblem((3, 12, 5, 7), 4), CPU),
     "resample_axis.rows": lambda: kernel("resample_axis", ResampleProblem(SHAPE, 2, 9, 2), CPU),
     "resample_axis.last": lambda: kernel("resample_axis", ResampleProblem(SHAPE, 3, 9, 2), GPU),
     "unpool_planes.forward": lambda: kernel("unpool_planes", UnpoolProblem(SHAPE, (10, 14)), CPU),

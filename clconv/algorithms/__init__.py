@@ -36,6 +36,8 @@ from clconv.algorithms.reduce_strided import ReduceStrided
 from clconv.algorithms.reorder_blocked import ReorderBlocked
 from clconv.algorithms.reorder_strided import ReorderStrided
 from clconv.algorithms.resample_axis import ResampleAxis
+from clconv.algorithms.shuffle_blocked import ShuffleBlocked
+from clconv.algorithms.shuffle_strided import ShuffleStrided
 from clconv.algorithms.softmax_groups import SoftmaxGroups
 from clconv.algorithms.softmax_rows import SoftmaxRows
 from clconv.algorithms.unpool_planes import UnpoolPlanes
@@ -75,6 +77,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     SoftmaxRows(),
     ReorderBlocked(),
     ReorderStrided(),
+    ShuffleBlocked(),
+    ShuffleStrided(),
     PackWeights(),
     WinogradWeights(),
     WindowCopy(),

@@ -20,6 +20,7 @@ from clconv.problem import (
     ReduceProblem,
     ReorderProblem,
     ResampleProblem,
+    ShuffleProblem,
     SoftmaxProblem,
     UnpoolProblem,
     WindowProblem,
@@ -91,6 +92,10 @@ def expected(problem: Problem, given: Arrays) -> dict[str, np.ndarray]:
         values = [_window(problem, given["x"])]
     elif isinstance(problem, ResampleProblem):
         values = [_resample(problem, given)]
+    elif isinstance(problem, ShuffleProblem):
+        batch, channels, *size = problem.shape
+        grouped = given["x"].reshape(batch, problem.groups, channels // problem.groups, *size)
+        values = [grouped.swapaxes(1, 2).reshape(problem.shape)]
     elif isinstance(problem, UnpoolProblem):
         values = [_unpool(problem, given)]
     else:

@@ -21,6 +21,7 @@ from clconv.problem import (
     ReduceProblem,
     ReorderProblem,
     ResampleProblem,
+    ShuffleProblem,
     SoftmaxProblem,
     UnpoolProblem,
     WindowProblem,
@@ -90,6 +91,7 @@ def problems(block: int) -> Iterator[Problem]:
     yield MatmulProblem(7, 17, 35, epilogue=Epilogue(True, True, ("relu", 0.0)))
     yield ResampleProblem((2, 17, 5, 7), 2, 11, 3)
     yield WindowProblem((2, 17, 5, 7), (0, 0, 2, 1), (2, 17, 8, 11), fill=-2.0)
+    yield ShuffleProblem((2, 18, 5, 7), 3)
     yield from _reorders(block)
 
 

@@ -1,4 +1,5 @@
-"""Rewrites of a graph that keep its meaning: fold batch normalisation, fuse epilogues and element-wise chains, drop what nobody reads."""
+"""Rewrites of a graph that keep its meaning: fold batch normalisation, name what has kernels of its own, fuse epilogues and element-wise
+chains, drop what nobody reads."""
 
 from __future__ import annotations
 
@@ -100,4 +101,22 @@ def _takes_epilogue(base: Node, context: Context) -> bool:
     return base.op == "matmul" or base["direction"] is not Pass.BACKWARD_WEIGHTS
 
 
-PASSES = (drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, name_activation, fuse_epilogue, fuse_elementwise)
+def name_shuffle(node: Node, context: Context) -> Node | None:
+    """(N, C, *) as (N, groups, C / groups, *), these two axes exchanged, and as (N, C, *) again is a channel shuffle."""
+    if node.op != "reshape" or node.inputs[0].op != "view" or node.inputs[0].inputs[0].op != "reshape":
+        return None
+    view = node.inputs[0]
+    parts = view.inputs[0]
+    x = parts.inputs[0]
+    order = (0, 2, 1, *range(3, view.ndim))
+    if node.shape != x.shape or x.ndim not in (3, 4) or view.ndim != x.ndim + 1 or tuple(view["order"]) != order or any(view["flipped"]):
+        return None
+    if parts.shape[:1] != x.shape[:1] or parts.shape[3:] != x.shape[2:]:
+        return None
+    return Node("shuffle", (x,), {"groups": parts.shape[1]}, node.results, node.label)
+
+
+PASSES = (
+    drop_unread_indices, fold_channel_affine, fold_batch_norm, hoist_batch_norm, name_shuffle, name_activation, fuse_epilogue,
+    fuse_elementwise,
+)  # fmt: skip

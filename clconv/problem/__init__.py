@@ -3,7 +3,7 @@
 from clconv.problem.base import Problem
 from clconv.problem.conv import ConvProblem, Epilogue, Pass
 from clconv.problem.elementwise import MapProblem, ReduceProblem
-from clconv.problem.layout import ReorderProblem, WindowProblem
+from clconv.problem.layout import ReorderProblem, ShuffleProblem, WindowProblem
 from clconv.problem.matmul import MatmulProblem
 from clconv.problem.operation_text import parse_any
 from clconv.problem.pool import PoolProblem
@@ -23,6 +23,7 @@ __all__ = [
     "ReduceProblem",
     "ReorderProblem",
     "ResampleProblem",
+    "ShuffleProblem",
     "SoftmaxProblem",
     "UnpoolProblem",
     "WindowProblem",

@@ -1,4 +1,4 @@
-"""Moving elements without computing: between layouts and element types, and in and out of windows."""
+"""Moving elements without computing: between layouts and element types, in and out of windows, and channels among groups."""
 
 from __future__ import annotations
 
@@ -46,3 +46,21 @@ class WindowProblem(Problem):
 
     def __str__(self) -> str:
         return f"window {'x'.join(map(str, self.shape))} -> {'x'.join(map(str, self.out_shape))}"
+
+
+@dataclass(frozen=True)
+class ShuffleProblem(Problem):
+    """y[:, c] = x[:, c % groups * (C / groups) + c // groups]: the channels of all `groups` are dealt out in turns, so that what comes
+    next, in groups too, sees channels of each (Zhang et al. 2018, "ShuffleNet"). `shape` is (N, C, *), C a multiple of `groups`.
+    """
+
+    shape: tuple[int, ...]
+    groups: int
+    dtype: str = "float32"
+
+    def tensors(self) -> dict[str, TensorSpec]:
+        spec = TensorSpec(self.shape, self.dtype)
+        return {"x": spec, "y": spec}
+
+    def __str__(self) -> str:
+        return f"shuffle {'x'.join(map(str, self.shape))} of {self.groups} groups"

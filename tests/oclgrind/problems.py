@@ -19,6 +19,7 @@ from clconv.problem import (
     ReduceProblem,
     ReorderProblem,
     ResampleProblem,
+    ShuffleProblem,
     SoftmaxProblem,
     UnpoolProblem,
     WindowProblem,
@@ -190,7 +191,13 @@ def unpool(rng: Rng) -> UnpoolProblem:
     return UnpoolProblem((whole(rng, 1, 3), one_of(rng, CHANNELS), *several(rng, rank, 1, 4)), several(rng, rank, 1, 7), one_of(rng, BOTH))
 
 
+def shuffle(rng: Rng) -> ShuffleProblem:
+    groups = whole(rng, 1, 6)
+    return ShuffleProblem((whole(rng, 1, 3), groups * whole(rng, 1, 6), *several(rng, one_of(rng, (1, 2)), 1, 6)), groups, dtype(rng))
+
+
 DRAWN: dict[type[Problem], Callable[[Rng], Problem]] = {
     ConvProblem: conv, PoolProblem: pool, LrnProblem: lrn, SoftmaxProblem: softmax, MapProblem: elementwise, ReduceProblem: reduction,
     MatmulProblem: matmul, ReorderProblem: reorder, WindowProblem: window, ResampleProblem: resample, UnpoolProblem: unpool,
+    ShuffleProblem: shuffle,
 }  # fmt: skip

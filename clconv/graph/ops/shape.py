@@ -9,7 +9,7 @@ from typing import Any
 from clconv.errors import GeometryError
 from clconv.graph.node import Node
 from clconv.graph.ops.base import Gradients, Lowering, Nodes, Op, make, register
-from clconv.problem import ReorderProblem, WindowProblem
+from clconv.problem import ReorderProblem, ShuffleProblem, WindowProblem
 from clconv.tensor import Strided, TensorSpec, contiguous_strides
 
 
@@ -76,6 +76,19 @@ class View(Op):
         inverse = tuple(order.index(axis) for axis in range(len(order)))
         flipped = tuple(node["flipped"][order.index(axis)] for axis in range(len(order)))
         return (make("view", upstream[0], order=inverse, flipped=flipped),)
+
+
+class Shuffle(Op):
+    """Input x (N, C, *); attribute groups. See ShuffleProblem. A pass makes it, after gradients are taken, of the reshapes and the
+    transpose that it is."""
+
+    name = "shuffle"
+
+    def infer(self, inputs: Nodes, attributes: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        return (TensorSpec(inputs[0].shape, inputs[0].dtype),)
+
+    def lower(self, node: Node) -> Lowering:
+        return Lowering(ShuffleProblem(node.shape, node["groups"], node.dtype), ("x",), ("y",))
 
 
 class Window(Op):
@@ -157,5 +170,5 @@ def item(node: Node, index: int) -> Node:
     return make("item", node, index=index)
 
 
-for operation in (Item(), Reshape(), Cast(), View(), Window(), Cat()):
+for operation in (Item(), Reshape(), Cast(), View(), Shuffle(), Window(), Cat()):
     register(operation)

@@ -14,6 +14,7 @@ GRADIENT = "is part of a gradient, and a file holds what a network computes from
 REFUSED: dict[str, str] = {
     "dropout": "draws random numbers, where a file means inference; call it with training=self.training",
     "host": "is computed by the host, by a node of the file it came from; keep that file",
+    "shuffle": "is what compiling makes of two reshapes and a transpose; save the network as it was traced",
     "norm_sums": GRADIENT,
     "unpool_backward": GRADIENT,
     "pool_backward": GRADIENT,
