@@ -70,6 +70,7 @@ NOT_FOR = {
     "conv_winograd_gemm": {"bwd_w"},
     "pool_blocked": {"adaptive_avg fwd", "adaptive_avg bwd_d"},
     "pool_rows": {"adaptive_avg fwd", "adaptive_avg bwd_d", "avg bwd_d", "max bwd_d"},
+    "pool_whole": {"adaptive_avg bwd_d", "avg bwd_d", "max bwd_d"},
     "pool_strips": {"adaptive_avg fwd", "adaptive_avg bwd_d", "avg bwd_d", "max bwd_d"},
     "reorder_blocked": {"strided", "packed", "transformed"},
     "reorder_strided": {"blocked", "packed", "transformed"},

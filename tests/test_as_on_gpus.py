@@ -15,7 +15,7 @@ GPUS = (DeviceTraits.gpu(), DeviceTraits.gpu(gpu_class=XE))
 FOR_GPUS = [a for a in ALGORITHMS if any(a.why_not(p, GPUS[0]) is None for p in all_cases() if isinstance(p, a.takes) and not p.layouts)]
 FOR_PROCESSORS = {
     "conv_winograd", "conv_blocked", "conv_blocked_unpacked", "conv_blocked_weights", "conv_depthwise", "conv_depthwise_rows",
-    "conv_depthwise_weights", "pool_blocked", "pool_rows", "lrn_blocked", "map_blocked", "reduce_blocked",
+    "conv_depthwise_weights", "pool_blocked", "pool_rows", "pool_whole", "lrn_blocked", "map_blocked", "reduce_blocked",
     "shuffle_blocked",
 }  # fmt: skip
 MOVES = {"reorder_blocked", "reorder_strided", "pack_weights", "winograd_weights"}

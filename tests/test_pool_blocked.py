@@ -86,7 +86,7 @@ def test_maximum_and_its_gradient(name: str) -> None:
 
 def means() -> list[object]:
     """Geometries with rules of the divisor, pairwise in a default run."""
-    rare = {("2x2", "divisor"), ("3x3 stride 2 padded", "divisor")}
+    rare = {("2x2", "divisor"), ("2x2", "padded"), ("3x3 stride 2 padded", "divisor"), ("ceil", "inside")}
     names = ("2x2", "3x3 stride 2 padded", "ceil", "ceil, not square", "dilation, one-sided")
     return [
         pytest.param(name, rule, marks=pytest.mark.exhaustive if name in RARE or (name, rule) in rare else ())

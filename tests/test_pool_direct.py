@@ -125,7 +125,7 @@ def check_avg(problem: PoolProblem, device: DeviceTraits | None = None) -> None:
     assert (abs(dx - backward(dy)) <= DIVISION * magnitude + sum_bound(math.prod(problem.geometry.kernel), magnitude)).all(), str(problem)
 
 
-@pytest.mark.parametrize("case", rarely("side by side", "overlapping, padded", "dilated, one-sided", "rounded up"))
+@pytest.mark.parametrize("case", rarely("overlapping, padded", "rounded up"))
 def test_mean(case: str) -> None:
     for text in WINDOWS[case]:
         check_avg(parse(f"avgpool {text}"))

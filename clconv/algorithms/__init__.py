@@ -30,6 +30,7 @@ from clconv.algorithms.pool_blocked import PoolBlocked
 from clconv.algorithms.pool_direct import PoolDirect
 from clconv.algorithms.pool_rows import PoolRows
 from clconv.algorithms.pool_strips import PoolStrips
+from clconv.algorithms.pool_whole import PoolWhole
 from clconv.algorithms.reduce_blocked import ReduceBlocked
 from clconv.algorithms.reduce_groups import ReduceGroups
 from clconv.algorithms.reduce_strided import ReduceStrided
@@ -60,6 +61,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ConvGemmSubgroups(),
     ConvDirect(),
     PoolBlocked(),
+    PoolWhole(),
     PoolRows(),
     PoolStrips(),
     PoolDirect(),
