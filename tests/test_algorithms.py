@@ -286,6 +286,7 @@ ALIKE: tuple[tuple[Problem, ...], ...] = (
         for kind in ("max", "avg")
         for d in (Pass.FORWARD, Pass.BACKWARD_DATA)
     ),
+    tuple(parse(f"avgpool n{n}c{c}i9x10f9x10") for n, c in ((1, 1), (64, 17), (3, 2048))),
     *(
         tuple(PoolProblem("adaptive_avg", None, n, c, (9, 10), (3, 4), d) for n, c in ((1, 1), (64, 17), (3, 2048)))
         for d in (Pass.FORWARD, Pass.BACKWARD_DATA)
@@ -345,6 +346,8 @@ def enormous() -> list[Problem]:
     out.append(parse(f"n{2**17}c32i8x8k4096f3x3p1"))  # maps of few sums
     for text in ("maxpool n1c1i8x8f2x2", "avgpool n1c1i8x8f2x2"):
         out += [replace(parse(text), direction=direction, **wide) for direction in (Pass.FORWARD, Pass.BACKWARD_DATA)]
+    out += [parse(f"{kind}pool n{2**17}c64i16x16f16x16") for kind in ("max", "avg")]
+    out.append(PoolProblem("adaptive_avg", None, 64, 64, (1024, 1024), (1, 1)))
     for direction in (Pass.FORWARD, Pass.BACKWARD_DATA):
         out.append(PoolProblem("adaptive_avg", None, 64, 64, (1024, 1024), (7, 7), direction))
         out += [SoftmaxProblem(shape, 1, False, direction), LrnProblem(shape, 5, 1e-4, 0.75, 1.0, direction)]

@@ -89,7 +89,10 @@ def pool(rng: Rng) -> PoolProblem:
     kind, direction, rank = one_of(rng, ("max", "avg", "adaptive_avg")), one_of(rng, BOTH), one_of(rng, (1, 2, 2, 2, 3))
     batch, channels, size = whole(rng, 1, 3), one_of(rng, CHANNELS), several(rng, rank, 1, 9 if rank < 3 else 5)
     if kind == "adaptive_avg":
-        return PoolProblem(kind, None, batch, channels, size, several(rng, rank, 1, 5), direction, dtype(rng))
+        windows = several(rng, rank, 1, 5) if rng.random() < 0.8 else (1,) * rank
+        return PoolProblem(kind, None, batch, channels, size, windows, direction, dtype(rng))
+    if rng.random() < 0.1:  # one window for the whole map
+        return PoolProblem(kind, PoolGeometry.make(size, rank=rank, input_size=size), batch, channels, size, (), direction, dtype(rng))
     kernel, stride = several(rng, rank, 1, 4), several(rng, rank, 1, 3)
     dilation = several(rng, rank, 1, 2) if kind == "max" else 1
     padding = tuple(several(rng, 2, 0, k // 2) for k in kernel)
