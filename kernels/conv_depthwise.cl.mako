@@ -102,7 +102,8 @@ ${kernel_row(part)}\
     // Every item zeroes the halo beside its own part of the plane, which its core has at hand; the first and the last that above and below.
     if (writes_halo) {
         __global real *plane = y + image * y_image + block * y_plane + y_first;
-        const int begin = row0 == 0 ? 0 : y_top + row0 * y_h / out_h, end = row1 == out_h ? y_rows : y_top + row1 * y_h / out_h;
+        const int begin = row0 == 0 ? 0 : y_top + (int)((long)row0 * y_h / out_h);
+        const int end = row1 == out_h ? y_rows : y_top + (int)((long)row1 * y_h / out_h);
 ${common.zero_halo(8, "begin", "end")}\
     }
 }

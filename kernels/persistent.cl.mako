@@ -89,7 +89,7 @@ void persistent(
         for (int i = 0; i < groups; ++i) {
             const int share = (own + i) % groups;
             const int first = (int)(share * tickets / groups), count = (int)((share + 1) * tickets / groups) - first;
-            while (taken[share * COUNTER_STEP] < count) {   // read before it is changed: others may be at it
+            while (count > 0 && taken[share * COUNTER_STEP] < count) {   // read before it is changed: others may be at it
                 const int ticket = atomic_inc(taken + share * COUNTER_STEP);
                 if (ticket >= count) break;
                 compute_ticket(regions, scratch, head, numbers, places, first + ticket);

@@ -75,11 +75,11 @@ POOLS = (
     "maxpool n3c17i7x5f3x3s2p1", "maxpool n1c3i1x1f3x3s2p1", "avgpool n2c1i5x11f3x3s2p1:ceil", "avgpool n3c17i8x8f3x3s2p1:ceil",
     "maxpool n2c33i5x7f3x2s1x2p1,0x0,1d2x1:idx", "maxpool n1c1i9x2f3x2s1x2p1,0x0,1d2x1:idx",
     "avgpool n1c3i5x7f3x2s1x2p1,0x0,1d2x1:nopad", "avgpool n2c33i9x2f3x2s1x2p1,0x0,1d2x1:nopad", "maxpool n1c2i3x5x4f2x3x2s1x2x2p1",
-    "maxpool n2c33i2x2f2x2", "avgpool n1c17i2x2f2x2",
+    "avgpool n1c17i2x2f2x2",
 )  # fmt: skip
 MORE_POOLS = (
     "maxpool n1c3i1x1f3x3s2p1:idx", "avgpool n2c1i5x11f3x3s2p1", "avgpool n1c33i7x5f3x3s2p1:nopad", "avgpool n1c3i5x7f3x2s1x2p1,0x0,1d2x1",
-    "maxpool n3c3i10x13f2x2", "avgpool n2c17i5x7f5x7", "maxpool n2c17i5x7f5x7", "avgpool n2c3i11x13f3x3s2p1:div7",
+    "maxpool n3c3i10x13f2x2", "avgpool n2c17i5x7f5x7", "avgpool n2c3i11x13f3x3s2p1:div7",
 )  # fmt: skip
 ADAPTIVE = (((7, 5), (3, 2), 3, 17), ((3, 4), (5, 9), 1, 3), ((1, 1), (1, 1), 2, 33))
 

@@ -98,6 +98,14 @@ def test_larger_halos_and_slices(text: str) -> None:
 
 
 @pytest.mark.exhaustive
+def test_the_halo_of_maps_whose_height_squared_is_beyond_32_bits() -> None:
+    problem = parse("n1c9i70000x2k9f3x3p1g9")
+    params = SUMS.defaults(problem, traits())
+    assert params.rows < 70000
+    check(prepare(SUMS, problem, traits(), params, {"y": Blocked(traits().block, ((1, 2), (1, 0)))}))
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("text", ["n2c17i6x11k17f3x3p1g17+bias+relu", "n1c9i9x23k9f3x2s2p2x1d2x3g9", "n3c12i5x7k12f3x3p1g3"])
 @pytest.mark.parametrize("direction", [Pass.FORWARD, Pass.BACKWARD_DATA])
 def test_kernels_of_other_widths_stand_in(text: str, direction: Pass) -> None:

@@ -446,7 +446,7 @@ MORE_MUTANTS = [
     Mutant("end of a map", "band", "pool_rows", "for (int i = 0; i < live; ++i) STORE", "for (int i = 0; i + 1 < live; ++i) STORE"),
     Mutant("next row", "reorder_blocked", "reorder_blocked gather", "if (++column == width) {", "if (++column > width) {"),
     Mutant("lanes that are no channels", "reorder_blocked", "reorder_blocked gather", "lanes == BLOCK && position1", "position1"),
-    Mutant("halo of later rows", "conv_depthwise", "conv_depthwise", "y_top + row0 * y_h / out_h,", "y_top + row0 + 1,"),
+    Mutant("halo of later rows", "conv_depthwise", "conv_depthwise", "y_top + (int)((long)row0 * y_h / out_h)", "y_top + row0 + 1"),
     Mutant("groups", "shuffle_blocked", "shuffle_blocked", "channel % groups * (channels / groups) + channel / groups",
            "channel % (channels / groups) * groups + channel / (channels / groups)"),
     Mutant("lanes that are no channels", "shuffle_blocked", "shuffle_blocked", "live ? value : (vec)(0.0f)", "value"),

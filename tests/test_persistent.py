@@ -16,6 +16,7 @@ import pyopencl.array as cla
 import pytest
 
 import clconv
+import clconv.functional as F
 from clconv import nn
 from clconv.codegen.persistent import APART, HEAD, Joined, Member, join, why_not
 from clconv.codegen.plan import KernelCall, KernelSource, Plan, Scalar
@@ -167,6 +168,17 @@ def test_single_launches_training_and_filling_stay_apart() -> None:
     assert why_separate((replace(step, plan=Plan((MEMBERS[0].call,))),), DeviceTraits.cpu()) == "there is only one"
     assert why_separate((replace(step, writes=(0,)),), DeviceTraits.cpu()) == "the run changes parameters"
     assert why_separate((step, replace(step, plan=None)), DeviceTraits.cpu()) == "the run fills memory with zeros"
+
+
+@needs_cpu
+@pytest.mark.parametrize("groups", [1, 9, 64])
+def test_fewer_and_more_groups_than_threads(groups: int, net: Forked, queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that begin late find that others have done their share."""
+    monkeypatch.setattr("clconv.runtime.persistent.join", lambda members, _, directory: join(members, groups, directory))
+    run = clconv.compile(net, SHAPES, queue, algorithms=FORCED, persistent=True)
+    assert run.launch_count == 1
+    for seed in range(5):
+        check_run(run, net, seed)
 
 
 @needs_cpu
@@ -354,6 +366,36 @@ def test_a_planted_mistake_is_caught(old: str, new: str, net: Forked, queue: Any
     with pytest.raises(AssertionError):
         for seed in range(2):
             check_run(run, net, seed)
+
+
+class Slow(nn.Module):
+    """A convolution that takes long, and maxima that read all of it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(128, 96, 3, padding=1, bias=False)
+
+    def forward(self, x: Any) -> Any:
+        return F.amax(self.conv(x), dim=(1, 2, 3))
+
+
+@needs_cpu
+@pytest.mark.exhaustive
+@pytest.mark.skipif(traits().compute_units < 2, reason="one thread has nobody to wait for")
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_launch_waits_for_the_ones_before(waits: bool, queue: Any, tmp_path: Path) -> None:
+    net, shape = Slow(), (1, 128, 32, 32)
+    net.load_state_dict({"conv.weight": integers(RNG, (96, 128, 3, 3))})
+    edited = None if waits else planted(tmp_path, "while (*awaited < table[waits[i] * LAUNCH_SIZE + LAUNCH_TICKETS]) {}", "")
+    whole = clconv.compile(net, shape, queue, algorithms={"*": "direct"}, kernels=edited, persistent=True)
+    apart = clconv.compile(net, shape, queue, algorithms={"*": "direct"}, persistent=False)
+    assert whole.launch_count == 1
+    rights = []
+    for seed in range(20):
+        x = integers(np.random.default_rng(seed), shape)
+        whole.poison()
+        rights.append(np.array_equal(whole(x).get(), apart(x).get()))
+    assert all(rights) if waits else not all(rights)
 
 
 @needs_cpu

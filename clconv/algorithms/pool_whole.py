@@ -1,4 +1,4 @@
-"""Pooling whose only window is the whole map, on plain maps and CPU devices: the reduction that it is."""
+"""Means over windows that are the whole map, on plain maps and CPU devices: the reduction that they are."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class PoolWhole(Algorithm[PoolProblem]):
             return f"is written for CPU devices, got {traits.label}"
         if problem.direction is not Pass.FORWARD:
             return "computes the forward pass"
-        if problem.with_indices or problem.divisor is not None:
-            return "gives no positions of maxima, and divides by the elements of a map"
+        if problem.kind == "max" or problem.divisor is not None:
+            return "computes sums divided by the elements of a map"
         if geometry is not None and (geometry.effective_kernel != geometry.kernel or any(map(any, geometry.padding))):
             return f"needs windows without padding and dilation, got padding {geometry.padding} and dilation {geometry.dilation}"
         window = geometry.kernel if geometry is not None else problem.size
@@ -43,9 +43,8 @@ class PoolWhole(Algorithm[PoolProblem]):
 
     @staticmethod
     def _reduction(problem: PoolProblem) -> ReduceProblem:
-        x, mean = problem.tensors()["x"], problem.kind != "max"
-        post, combine = ("r / count", "sum") if mean else ("r", "max")
-        return ReduceProblem(x.shape, (x,), tuple(range(2, len(x.shape))), (("r0", "x0"),), (post,), combine, problem.dtype)
+        x = problem.tensors()["x"]
+        return ReduceProblem(x.shape, (x,), tuple(range(2, len(x.shape))), (("r0", "x0"),), ("r / count",), dtype=problem.dtype)
 
     @staticmethod
     def _renamed(call: KernelCall) -> KernelCall:

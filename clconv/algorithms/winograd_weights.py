@@ -90,7 +90,8 @@ class WinogradWeights(Algorithm[ReorderProblem]):
             maps.append(table)
             bindings |= {f"first_{axis}": first, f"products_{axis}": filter_products(m, r, s)}
         tiles = target.groups * -(-outputs // wide)
-        long = [n for n in LONG_INPUTS if problem.recalls and tiles * (inputs // n) >= ITEMS_PER_UNIT * traits.compute_units]
+        enough = ITEMS_PER_UNIT * traits.compute_units
+        long = [n for n in LONG_INPUTS if tiles * (inputs // n) >= enough] if problem.recalls and params.group == 1 else []
         each = bindings["each"] = next(iter(long), INPUTS)
         constants = names({"BLOCK": target.block, "TAPS_H": kernels[0], "TAPS_W": kernels[1]})
         recalled = {"seen": problem.spec("x").nbytes} if problem.recalls else {}

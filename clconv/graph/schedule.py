@@ -202,7 +202,7 @@ class Scheduler:
 
     def _is_recalled(self, value: Value) -> bool:
         """Whether the next run mostly finds the value as it is: an input as the caller gave it."""
-        return self.recalls and value.origin == "input" and value.owner is None and value.is_plain()
+        return self.recalls and self.traits.is_cpu and value.origin == "input" and value.owner is None and value.is_plain()
 
     def _cat(self, node: Node, parts: list[Value]) -> Value:
         """In place where every slice starts at a whole channel block; else a copy a part."""

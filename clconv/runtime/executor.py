@@ -239,9 +239,9 @@ class Executor:
         `in_turn`: one launch after the other even where they could be side by side, because results may lie where inputs do.
         """
         self.written.clear()
-        waits = self._waits(wait_for, self._held)
-        external, waits = self.recall.added(external, waits)
+        external = self.recall.added(external)
         self._set_external(external)
+        waits = self._waits(wait_for, self._held)
         persistent = None if in_turn else self.promotion.current()
         if persistent is not None:
             with reported("launch all operations as one", self.queue.device):
@@ -333,7 +333,7 @@ class Executor:
     def _profile(self, external: Mapping[tuple[str, int], cl.Buffer], repeats: int) -> list[Timing]:
         self.queue.finish()
         queue = cl.CommandQueue(self.queue.context, self.queue.device, properties=cl.command_queue_properties.PROFILING_ENABLE)
-        self._set_external(self.recall.added(external, None)[0])
+        self._set_external(self.recall.added(external))
         rows: list[list[float]] = [[] for _ in self._run]
         launches = [launch for launch in self._run if isinstance(launch, Launch)]
         for _ in range(repeats + 1):

@@ -22,7 +22,7 @@
 #define LOADV(p, i) (*(__global const vec *)((p) + (i)))
 #define STOREV(p, i, v) (*(__global vec *)((p) + (i)) = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define conv_depthwise conv_depthwise_81ccdfe3fe1c
+#define conv_depthwise conv_depthwise_b73f4644c0e5
 
 __kernel WORK_GROUP
 void conv_depthwise(
@@ -110,7 +110,8 @@ void conv_depthwise(
     // Every item zeroes the halo beside its own part of the plane, which its core has at hand; the first and the last that above and below.
     if (writes_halo) {
         __global real *plane = y + image * y_image + block * y_plane + y_first;
-        const int begin = row0 == 0 ? 0 : y_top + row0 * y_h / out_h, end = row1 == out_h ? y_rows : y_top + row1 * y_h / out_h;
+        const int begin = row0 == 0 ? 0 : y_top + (int)((long)row0 * y_h / out_h);
+        const int end = row1 == out_h ? y_rows : y_top + (int)((long)row1 * y_h / out_h);
         for (int row = begin; row < end; ++row) {
             const int inside = row >= y_top && row < y_top + y_h;
             for (int column = 0; column < (inside ? y_left : y_columns); ++column)

@@ -16,7 +16,7 @@
 #define LOAD(p, i) ((p)[i])
 #define STORE(p, i, v) ((p)[i] = (v))
 #define WORK_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
-#define persistent persistent_f3ae733b6b26
+#define persistent persistent_982ea2702b1b
 
 #define get_global_id(axis) ((axis) == 0 ? item_x : (axis) == 1 ? item_y : item_z)
 #define get_global_size(axis) ((axis) == 0 ? items_x : (axis) == 1 ? items_y : items_z)
@@ -295,7 +295,7 @@ void persistent(
         for (int i = 0; i < groups; ++i) {
             const int share = (own + i) % groups;
             const int first = (int)(share * tickets / groups), count = (int)((share + 1) * tickets / groups) - first;
-            while (taken[share * COUNTER_STEP] < count) {   // read before it is changed: others may be at it
+            while (count > 0 && taken[share * COUNTER_STEP] < count) {   // read before it is changed: others may be at it
                 const int ticket = atomic_inc(taken + share * COUNTER_STEP);
                 if (ticket >= count) break;
                 compute_ticket(regions, scratch, head, numbers, places, first + ticket);
