@@ -63,10 +63,10 @@ def test_bad_weights_stay_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("shape", [(1, 1), (9, 17), (33, 5), (12, 64), (8, 150)], ids=str)
-def test_only_what_changed_is_made_again(shape: tuple[int, int], turned: bool) -> None:
+@pytest.mark.parametrize(("shape", "groups"), [((1, 1), 1), ((9, 17), 1), ((33, 5), 1), ((12, 64), 1), ((8, 150), 1), ((20, 18), 2)])
+def test_only_what_changed_is_made_again(shape: tuple[int, int], groups: int, turned: bool) -> None:
     """Work-items that find other bits than the last time write their products anew, and no other writes anything."""
-    layout = Transformed(8, 1, (2, 2), turned=turned)
+    layout = Transformed(8, 1, (2, 2), groups=groups, turned=turned)
     problem = ReorderProblem((*shape, 3, 3), recalls=True).with_layouts(y=layout)
     plan = ALGORITHM.plan(problem, DeviceTraits.cpu(), WinogradWeightsParams(1))
     assert plan.recalled == ("y", "seen")
