@@ -136,7 +136,8 @@ def test_real_data_within_the_bound_and_the_same_bits_twice() -> None:
     np.testing.assert_array_equal(run(problem, x, dy), got)
 
 
-@pytest.mark.parametrize("channels", [17, pytest.param(3, marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("channels", [17, 3])
 def test_half_storage_sums_in_float(channels: int) -> None:
     geometry = ConvGeometry.make((3, 3), stride=2, padding=1)
     rng = np.random.default_rng(6)

@@ -119,7 +119,7 @@ def test_each_way_of_failing_is_told_apart(ill: Examination) -> None:
     assert "ended with code -11" in found["unpool_planes"].detail
     (left,) = ill.skipped
     assert left.why.startswith("unpool_planes") and left.why.endswith("did not come back") and ":bwd_d" in left.case
-    assert not ill.healthy and len(ill.failures) == 4
+    assert not ill.healthy and len(ill.failures) == 5
 
 
 def test_what_failed_is_passed_over_and_explained_and_forgotten(ill: Examination, recorded: Path) -> None:

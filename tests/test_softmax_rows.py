@@ -97,7 +97,7 @@ def test_backward(log, dtype, device):
     [
         pytest.param(False, None, id="own"),
         pytest.param(True, None, id="own-log"),
-        pytest.param(False, GPU, id="gpu"),
+        pytest.param(False, GPU, id="gpu", marks=pytest.mark.exhaustive),
         pytest.param(True, GPU, id="gpu-log", marks=pytest.mark.exhaustive),
     ],
 )

@@ -172,7 +172,7 @@ class Assembly:
 
     def _recall(self) -> list[Recalled]:
         """The buffers whose contents outlast a run, and the inputs they belong to."""
-        found = []
+        found: list[Recalled] = []
         for step in self._running:
             plan = self.plans.get(id(step))
             scratch = dict(plan.scratch) if plan else {}
