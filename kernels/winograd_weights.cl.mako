@@ -19,15 +19,15 @@
         return ", ".join(f"{float(value)!r}f" for row in matrix for value in row)
 %>\
 <%page args="block, maps, recalls"/>\
-<%def name="pieces(each)">\
+<%def name="pieces(statement)">\
     for (int piece = 0; piece < pieces; ++piece) {
         __global const int *given = (__global const int *)x + begin + piece * piece_step;
         __global int *kept = (__global int *)seen + begin + piece * piece_step;
         int i = 0;
         for (; i + BLOCK <= length; i += BLOCK)
-            ${each(f"vload{block}(0, given + i)", f"vload{block}(0, kept + i)", lambda value: f"vstore{block}({value}, 0, kept + i)", "changes")};
+            ${statement(f"vload{block}(0, given + i)", f"vload{block}(0, kept + i)", lambda value: f"vstore{block}({value}, 0, kept + i)", "changes")};
         for (; i < length; ++i)
-            ${each("given[i]", "kept[i]", lambda value: f"kept[i] = {value}", "change")};
+            ${statement("given[i]", "kept[i]", lambda value: f"kept[i] = {value}", "change")};
     }
 </%def>\
 __kernel WORK_GROUP
