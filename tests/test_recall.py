@@ -43,7 +43,8 @@ def winograd() -> ConvWinograd:
 
 
 def check(got: cla.Array, x: np.ndarray, w: np.ndarray) -> None:
-    """Weights that differ from others in one number by 1 or more give results that are off by hundreds of times what is allowed."""
+    """To 1e-5 of the largest results, some 300, which is what F(4 x 4) may be off by. Results of other weights, whole numbers like these,
+    are off by 1 and more, hundreds of times as much."""
     np.testing.assert_allclose(got.get(), reference.conv(x, w, None, GEOMETRY), rtol=0, atol=2e-3)
 
 
@@ -90,7 +91,7 @@ def test_as_one_launch(queue: Any, winograd: ConvWinograd) -> None:
     x, w = input_node("x", TensorSpec(X.shape)), input_node("w", TensorSpec(W.shape))
     graph = Graph((x, w), (F.conv2d(x, w, padding=1, algorithm="winograd"),))
     run = Run(graph, queue, Options(recalls=True, persistent=True))
-    assert run.launch_count == 1 or not traits().is_cpu
+    assert run.launch_count == 1
     in_turns(run, queue)
 
 

@@ -10,14 +10,17 @@ import pytest
 import clconv
 import clconv.functional as F
 from clconv import nn, reference
+from clconv.device import DeviceTraits
 from clconv.geometry import ConvGeometry
 from clconv.graph.node import Node, input_node, topological
 from clconv.graph.passes import optimise
 from clconv.graph.run import Run
 from clconv.graph.trace import Graph
-from clconv.tensor import TensorSpec
+from clconv.problem import ShuffleProblem
+from clconv.tensor import PLAIN, Blocked, Layout, TensorSpec
+from clconv.tuning.select import choose
 from tests.functional_support import exactly, send
-from tests.support import integers, traits
+from tests.support import integers
 
 RNG = np.random.default_rng(3)
 
@@ -56,8 +59,13 @@ def test_between_convolutions(queue: Any) -> None:
     exactly(run(x), reference.conv(z, weights[1], None, ConvGeometry.make((3, 3), padding=1, groups=24)))
     (step,) = (step for step in run.steps if str(step.problem).startswith("shuffle"))
     assert str(step.problem) == "shuffle 2x24x7x5 of 3 groups"
-    if traits().is_cpu and traits().block > 1:
-        assert step.choice.algorithm.name in ("shuffle_blocked", "shuffle_strided")
+
+
+@pytest.mark.parametrize("stored", [Blocked(8), PLAIN], ids=str)
+def test_what_is_blocked_stays_so_and_what_is_plain_stays_plain(stored: Layout) -> None:
+    name = "shuffle_blocked" if stored == Blocked(8) else "shuffle_strided"
+    assert choose(ShuffleProblem((1, 272, 14, 14), 4), DeviceTraits.cpu(8), {"x": stored}).algorithm.name == name
+    assert choose(ShuffleProblem((1, 272, 14, 14), 4), DeviceTraits.gpu()).algorithm.name == "shuffle_strided"
 
 
 def ops(output: Node, x: Node) -> list[str]:

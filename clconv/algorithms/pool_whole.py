@@ -24,9 +24,10 @@ class PoolWhole(Algorithm[PoolProblem]):
         if not traits.is_cpu:
             return f"is written for CPU devices, got {traits.label}"
         if problem.direction is not Pass.FORWARD:
-            return "computes the forward pass"
+            return f"computes the forward pass, got {problem.direction.name.lower()}"
         if problem.kind == "max" or problem.divisor is not None:
-            return "computes sums divided by the elements of a map"
+            asked = "a maximum" if problem.kind == "max" else f"a divisor of {problem.divisor}"
+            return f"computes means over all elements of a map, got {asked}"
         if geometry is not None and (geometry.effective_kernel != geometry.kernel or any(map(any, geometry.padding))):
             return f"needs windows without padding and dilation, got padding {geometry.padding} and dilation {geometry.dilation}"
         window = geometry.kernel if geometry is not None else problem.size
