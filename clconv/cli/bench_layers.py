@@ -47,7 +47,8 @@ def conv(
     Each algorithm runs alone, on tensors in the layouts that it asks for, as inside of a compiled network. With --against there is a line
     more, "compiled": plain arrays (N, C, H, W) in and out, everything included, weights packed beforehand. Rivals do the same on tensors
     of their own kind, which are neither copied in nor out; ratios are to that line. With --eager there are two lines more, "eager" and
-    "compiled"; the eager call is timed as it is after some dozens of calls, when other processes have built what is best for it.
+    "compiled"; the eager call is timed with the same weights each time, as it is after some dozens of calls, when other processes have
+    built what is best for it.
     """
     asked, given = problem_of(problem), parameters(params)
 
